@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The front door. The work is done in harness/; variables go there through the environment.
+
+COMMANDS := run test series verify am edit absorb bench check mutants clean
+
+help:
+	@echo 'make run       build the series for arm64, boot it in QEMU, show what its tests prove'
+	@echo 'make test      everything that has to pass (LANES=all or LANES=name,name to choose)'
+	@echo 'make series    write patches/$(BASE)/ from the files and hooks'
+	@echo 'make verify    compare patches/$(BASE)/ with the files, the base and the recorded tree ids'
+	@echo 'make am        apply the series to your tree: TREE=path'
+	@echo 'make edit      a git work tree with one commit for each patch, to change with plain git'
+	@echo 'make absorb    write that work tree back into files, hooks and messages'
+	@echo 'make check     every patch by itself: builds, warnings, checkpatch, sparse, kernel-doc'
+	@echo 'make mutants   break each property on purpose and see that its test notices'
+	@echo 'make bench     instructions, base and series side by side'
+	@echo 'make clean     remove what was built; the cache stays'
+	@echo
+	@echo 'BASE=$(BASE) OUT=out CACHE=~/.cache/dma-reach'
+
+BASE ?= 6.1
+export BASE
+
+$(COMMANDS):
+	@harness/run $@
+
+.PHONY: help $(COMMANDS)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`python3 -m harness COMMAND`: what the Makefile calls."""
+
+import importlib
+import os
+import shutil
+import signal
+import sys
+
+from harness import paths, ui
+
+
+def clean():
+    """Remove what was built. The cache with the base's source and compiler results stays."""
+    for name in ("bench", "build", "check", "log", "mutants", "report", "tree"):
+        shutil.rmtree(paths.OUT / name, ignore_errors=True)
+
+
+def am(run):
+    """`make am TREE=path`."""
+    tree = os.environ.get("TREE")
+    if not tree:
+        raise ui.Failure("which tree?", "make am TREE=path/to/linux")
+    return run(tree)
+
+
+# command: module, function
+COMMANDS = {
+    "run": ("commands", "cmd_run"),
+    "test": ("commands", "cmd_test"),
+    "series": ("series", "cmd_series"),
+    "verify": ("series", "cmd_verify"),
+    "am": ("am", "cmd_am"),
+    "edit": ("edit", "cmd_edit"),
+    "absorb": ("edit", "cmd_absorb"),
+    "bench": ("bench", "cmd_bench"),
+    "check": ("check", "cmd_check"),
+    "mutants": ("mutants", "cmd_mutants"),
+}
+
+
+def main(words):
+    """Run one command; its result is the exit status unless it is None or a pair of counts."""
+    if len(words) != 1 or words[0] not in [*COMMANDS, "clean"]:
+        print(f"usage: python3 -m harness {'|'.join([*COMMANDS, 'clean'])}", file=sys.stderr)
+        return 2
+    if words[0] == "clean":
+        return clean()
+    # A plain exit on these signals lets ui.run() end the commands that it has started.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
+    module, function = COMMANDS[words[0]]
+    try:
+        command = getattr(importlib.import_module(f"harness.{module}"), function)
+        result = am(command) if words[0] == "am" else command()
+    except ui.Failure as failure:
+        ui.say()
+        print(failure, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    if isinstance(result, tuple):
+        return 1 if result[1] else 0
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

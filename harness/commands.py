@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`make run` and `make test`."""
+
+import unittest
+
+from harness import kbuild, lanes, packages, paths, report, ui
+
+
+def prepare():
+    """Compose the series; the import is here because composing needs git, which `packages` brings."""
+    from harness import series
+    return series.prepare(paths.BASE)
+
+
+def cmd_run():
+    """One lane, from nothing: the quickest way to see the series at work."""
+    lane = next(iter(lanes.load(paths.BASE).values()))
+    steps = ui.Steps("run", 5)
+    with steps.step("look for packages"):
+        packages.ensure(kbuild.packages([lane.kernel.arch]))
+    with steps.step(f"fetch Linux {paths.BASE} and compose the series"):
+        tip = prepare()
+    with steps.step("put the series into a work tree"):
+        tip.checkout(tip.tip, lanes.tree())
+    with steps.step(f"build {lane.kernel.name}"):
+        lanes.build(lane.kernel, lanes.tree())
+    with steps.step(f"boot {lane.name} with 8 GB of memory"):
+        result = lanes.run(lane, lanes.tree())
+    proofs = [proof for case in result.cases() for proof in case.proofs]
+    if proofs:
+        ui.say()
+        for proof in proofs:
+            ui.say(f"  {proof}")
+    return finish([result])
+
+
+def cmd_test():
+    """Everything that has to pass before a commit: the harness's tests, the series, the lanes."""
+    chosen = lanes.wanted()
+    kernels = {lane.kernel.name: lane.kernel for lane in chosen}
+    steps = ui.Steps("test", 4 + len(kernels) + len(chosen))
+    with steps.step("look for packages"):
+        packages.ensure(kbuild.packages(sorted({kernel.arch for kernel in kernels.values()})))
+    with steps.step("test the harness"):
+        passed, failed = own_tests()
+    results = []
+    try:
+        with steps.step("compose the series and verify it"):
+            good, bad = verify()
+            passed, failed = passed + good, failed + bad
+        with steps.step("put the series into a work tree"):
+            tip = prepare()
+            tip.checkout(tip.tip, lanes.tree())
+    except ui.Failure as failure:
+        ui.say(str(failure))
+        return finish([], passed, failed + 1)
+    for kernel in kernels.values():
+        mine = [lane for lane in chosen if lane.kernel is kernel]
+        try:
+            with steps.step(f"build {kernel.name}"):
+                lanes.build(kernel, lanes.tree())
+        except ui.Failure as failure:
+            ui.say(str(failure))
+            steps.count += len(mine)
+            results += [report.Report(lane.name, ui.short(failure.log) if failure.log else "",
+                                      problems=[failure.what]) for lane in mine]
+            continue
+        for lane in mine:
+            with steps.step(f"boot {lane.name}"):
+                results.append(lanes.run(lane, lanes.tree()))
+    return finish(results, passed, failed)
+
+
+def own_tests():
+    """Run the harness's unit tests; the log is shown only if one fails."""
+    suite = unittest.defaultTestLoader.discover(str(paths.TOP / "harness/tests"), top_level_dir=str(paths.TOP))
+    log = paths.OUT / "log/harness-tests.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "w", encoding="utf-8") as out:
+        result = unittest.TextTestRunner(out).run(suite)
+    failed = len(result.failures) + len(result.errors)
+    for case, trace in result.failures + result.errors:
+        ui.say(f"  FAILED: {case}: {trace.strip().splitlines()[-1]}")
+    if failed:
+        ui.say(f"  log: {ui.short(log)}")
+    return result.testsRun - failed - len(result.skipped), failed
+
+
+def verify():
+    """The series side's checks, as (passed, failed)."""
+    from harness import series
+    return series.cmd_verify()
+
+
+def finish(results, passed=0, failed=0):
+    """Print the table and the closing line; the exit status is that of the closing line."""
+    ui.say()
+    for line in report.summary(results):
+        ui.say(line)
+    ui.say(f"logs: {ui.short(lanes.log_dir())}, reports: {ui.short(paths.OUT / 'report')}")
+    passed += sum(result.count("passed") for result in results)
+    failed += sum(result.count("failed") for result in results)
+    skipped = sum(result.count("skipped") for result in results)
+    ui.say(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed or not passed else 0

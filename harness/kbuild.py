@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0
+"""How this project calls the kernel's own build: cross compilers, ccache, and names and dates that do
+not change, so that a rebuild of the same source hits the cache."""
+
+import os
+import platform
+import time
+
+from harness import paths, ui
+
+PACKAGES = ["bc", "bison", "ccache", "cpio", "flex", "gcc", "kmod", "libc6-dev", "libelf-dev", "libssl-dev",
+            "make", "perl", "xz-utils"]
+# Linux's name of the architecture, machine name, compiler prefix, packages beyond PACKAGES
+ARCHES = {
+    "arm64": ("aarch64", "aarch64-linux-gnu-", ["gcc-aarch64-linux-gnu", "qemu-system-arm"]),
+    "x86_64": ("x86_64", "x86_64-linux-gnu-", ["gcc-x86-64-linux-gnu", "qemu-system-x86"]),
+}
+
+
+def native(arch):
+    """Whether this machine builds for `arch` with its own compiler."""
+    return ARCHES[arch][0] == platform.machine()
+
+
+def prefix(arch):
+    """CROSS_COMPILE; empty on the architecture's own machines."""
+    return "" if native(arch) else ARCHES[arch][1]
+
+
+def packages(arches):
+    """Debian packages needed to build and boot these architectures."""
+    names = list(PACKAGES)
+    for arch in arches:
+        compiler, qemu = ARCHES[arch][2]
+        names += [qemu] if native(arch) else [compiler, qemu]
+    return names
+
+
+def environment():
+    """What every build gets; a CCACHE_DIR of the user's own stays."""
+    return {
+        "CCACHE_DIR": os.environ.get("CCACHE_DIR") or str(paths.CACHE / "ccache"),
+        "CCACHE_BASEDIR": str(paths.OUT),
+        "CCACHE_NOHASHDIR": "1",
+        "KBUILD_BUILD_TIMESTAMP": "Thu Jan  1 00:00:00 UTC 1970",
+        "KBUILD_BUILD_USER": "dma-reach",
+        "KBUILD_BUILD_HOST": "dma-reach",
+        "KBUILD_BUILD_VERSION": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",         # kunit.py is part of the work tree: leave that clean
+        "PYTHONUNBUFFERED": "1",
+        "LC_ALL": "C",
+    }
+
+
+def variables(arch):
+    """Compilers, as make variables."""
+    return [f"CC=ccache {prefix(arch)}gcc", "HOSTCC=ccache gcc"]
+
+
+def jobs():
+    """One job for each processor that we may use."""
+    return len(os.sched_getaffinity(0))
+
+
+class Objects:
+    """Counts the objects that a build has written so far: its only sign of life from outside."""
+
+    def __init__(self, build):
+        self.build, self.start = build, time.time()
+        self.next, self.words = 0.0, ""
+
+    def __call__(self):
+        now = time.monotonic()
+        if now >= self.next:
+            count = sum(1 for entry in scan(self.build)
+                        if entry.name.endswith(".o") and entry.stat().st_mtime >= self.start)
+            self.words, self.next = f"{count} objects", now + 5
+        return self.words
+
+
+def scan(folder):
+    """All files below a folder that may change meanwhile."""
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        try:
+            if entry.is_dir(follow_symlinks=False):
+                yield from scan(entry.path)
+            else:
+                entry.stat()
+                yield entry
+        except OSError:
+            continue
+
+
+def make(tree, build, arch, targets, log, check=True, name=None):
+    """`make` in the kernel tree, with its objects in `build`."""
+    build.mkdir(parents=True, exist_ok=True)
+    return ui.run(["make", f"ARCH={arch}", f"O={build}", f"CROSS_COMPILE={prefix(arch)}",
+                   f"--jobs={jobs()}", *variables(arch), *targets],
+                  log, cwd=tree, env=environment(), check=check, status=Objects(build), name=name)
