@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """`python3 -m harness COMMAND`: what the Makefile calls."""
 
+import contextlib
+import fcntl
 import importlib
 import os
 import shutil
@@ -22,6 +24,22 @@ def am(run):
     if not tree:
         raise ui.Failure("which tree?", "make am TREE=path/to/linux")
     return run(tree)
+
+
+@contextlib.contextmanager
+def alone(command):
+    """Commands that build take turns: they share work trees and processors."""
+    if command not in ("run", "test", "check", "mutants", "bench"):
+        yield
+        return
+    paths.OUT.mkdir(parents=True, exist_ok=True)
+    with open(paths.OUT / ".lock", "w", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ui.Failure(f"something else is being built in {ui.short(paths.OUT)}",
+                             "wait until it is done, or give another OUT=") from None
+        yield
 
 
 # command: module, function
@@ -52,7 +70,8 @@ def main(words):
     module, function = COMMANDS[words[0]]
     try:
         command = getattr(importlib.import_module(f"harness.{module}"), function)
-        result = am(command) if words[0] == "am" else command()
+        with alone(words[0]):
+            result = am(command) if words[0] == "am" else command()
     except ui.Failure as failure:
         ui.say()
         print(failure, file=sys.stderr)

@@ -113,7 +113,7 @@ def _is_applied(repo, files):
 def _explain(repo, tree, files, kernel, reasons):
     """Raise the Failure that says best why the patches do not apply."""
     if _is_applied(repo, files):
-        raise Failure(f"{tree} has the series already: all {len(files)} patches are in it", "nothing")
+        raise Failure(f"{tree} has the series already: all {len(files)} patches are in it")
     log = {}
     for line in repo.lines("log", f"-{HISTORY}", "--format=%h %s", "HEAD"):
         commit, _, subject = line.partition(" ")

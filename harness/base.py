@@ -103,6 +103,7 @@ class Base:
             raise Failure(f"series/{name}/base.toml: {error}",
                           "it needs package, version, kernel, sha256 and tree") from error
         self.git_dir = self.cache / "git" / f"{name}.git"
+        self.objects = self.git_dir.resolve() / "objects"
         self.repo = git.own(self.git_dir, GIT_DIR=self.git_dir)
         self._release = None
 

@@ -30,7 +30,8 @@ CONFIG = {
     "safe.directory": "*",
     "advice.detachedHead": "false",
 }
-ATTRIBUTES = "*.c diff=kernel\n*.h diff=kernel\n"
+# For info/attributes, which outranks every .gitattributes: no byte of a file is changed.
+ATTRIBUTES = "* -text -ident -filter -working-tree-encoding\n*.c diff=kernel\n*.h diff=kernel\n"
 
 # Every option that decides a byte of a diff, so that a hook and a patch have one form; STAT
 # are those that count for a diffstat too (the others make git show the diff itself).
@@ -114,6 +115,17 @@ class Repo:
         """The bytes of a blob (`commit:path`, `:path`, an id), or None when there is none."""
         done = self.try_("cat-file", "blob", name)
         return done.stdout if done.returncode == 0 else None
+
+
+def borrowing(path, objects, branch):
+    """Make a repository with a work tree at `path` that reads the objects of another one."""
+    own(path).raw("init", "-q", "-b", branch, "--template=")
+    repo = own(path, GIT_DIR=path / ".git", GIT_WORK_TREE=path)
+    for name, text in {"objects/info/alternates": f"{objects}\n", "info/attributes": ATTRIBUTES}.items():
+        file = path / ".git" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return repo
 
 
 def own(cwd, **extra):

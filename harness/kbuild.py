@@ -52,9 +52,11 @@ def environment():
     }
 
 
-def variables(arch):
-    """Compilers, as make variables."""
-    return [f"CC=ccache {prefix(arch)}gcc", "HOSTCC=ccache gcc"]
+def variables(arch, tree, build):
+    """Compilers, as make variables. ccache makes the paths of source files relative to `build`; the
+    second -fmacro-prefix-map gives __FILE__ the form that it has without ccache."""
+    return [f"CC=ccache {prefix(arch)}gcc", "HOSTCC=ccache gcc",
+            f"KCFLAGS=-fmacro-prefix-map={os.path.relpath(tree, build)}/="]
 
 
 def jobs():
@@ -99,5 +101,5 @@ def make(tree, build, arch, targets, log, check=True, name=None):
     """`make` in the kernel tree, with its objects in `build`."""
     build.mkdir(parents=True, exist_ok=True)
     return ui.run(["make", f"ARCH={arch}", f"O={build}", f"CROSS_COMPILE={prefix(arch)}",
-                   f"--jobs={jobs()}", *variables(arch), *targets],
+                   f"--jobs={jobs()}", *variables(arch, tree, build), *targets],
                   log, cwd=tree, env=environment(), check=check, status=Objects(build), name=name)

@@ -8,7 +8,6 @@ tools/testing/kunit/kunit.py, so whatever passes here a maintainer can repeat wi
 import os
 import tomllib
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from harness import kbuild, paths, report, ui
 
@@ -75,48 +74,61 @@ def select(lanes, wanted):
     return [lanes[name] for name in names]
 
 
-def kunit(kernel, tree, build, command, arguments, log, **options):
+def kunit(kernel, use, command, arguments, log, **options):
     """Call the tree's kunit.py."""
+    tree, build = tree_dir(use), build_dir(kernel, use)
     series = paths.TOP / "series" / paths.BASE
     cmd = ["python3", tree / "tools/testing/kunit/kunit.py", command, f"--build_dir={build}",
            f"--arch={kernel.arch}", f"--qemu_config={series / 'qemu' / kernel.arch}.py",
            f"--cross_compile={kbuild.prefix(kernel.arch)}"]
     cmd += [f"--kunitconfig={series / 'kunit' / fragment}.config" for fragment in kernel.fragments]
-    cmd += [f"--make_options={variable}" for variable in kbuild.variables(kernel.arch)]
+    cmd += [f"--make_options={variable}" for variable in kbuild.variables(kernel.arch, tree, build)]
     return ui.run([*cmd, *arguments], log, cwd=tree, env=kbuild.environment(), **options)
 
 
+def out(use=""):
+    """Where a use of lanes has its trees, builds and logs. All are laid out alike, so that compiler
+    results in ccache, which know relative paths only, serve every use."""
+    return paths.OUT / use if use else paths.OUT
+
+
+def tree_dir(use=""):
+    """The work tree."""
+    return out(use) / "tree" / paths.BASE
+
+
 def build_dir(kernel, use=""):
-    """Where a kernel's objects are; other work trees (`use`) have their own."""
-    return paths.OUT / "build" / (paths.BASE + (f"-{use}" if use else "")) / kernel.name
+    """The objects of a kernel."""
+    return out(use) / "build" / paths.BASE / kernel.name
 
 
 def log_dir(use=""):
-    """Where the logs are."""
-    return paths.OUT / "log" / (paths.BASE + (f"-{use}" if use else ""))
+    """The logs."""
+    return out(use) / "log" / paths.BASE
 
 
-def build(kernel, tree, use=""):
+def build(kernel, use=""):
     """Configure and build a kernel from the work tree; only what has changed, if it was built before."""
     folder = build_dir(kernel, use)
     folder.mkdir(parents=True, exist_ok=True)
-    kunit(kernel, tree, folder, "build", [f"--jobs={kbuild.jobs()}"],
+    kunit(kernel, use, "build", [f"--jobs={kbuild.jobs()}"],
           log_dir(use) / f"{kernel.name}.build.log", status=kbuild.Objects(folder),
           name=f"build of {kernel.name}")
 
 
-def boot(lane, tree, use="", glob="", name=None):
+def boot(lane, use="", glob="", name=None, timeout=None):
     """Boot a lane's kernel and return the Report, not yet judged. `glob` limits the suites."""
-    log = log_dir(use) / f"{name or lane.name}.console.log"
-    arguments = ["--raw_output=all", f"--timeout={lane.timeout}"]
+    log, timeout = log_dir(use) / f"{name or lane.name}.console.log", timeout or lane.timeout
+    arguments = ["--raw_output=all", f"--timeout={timeout}"]
     arguments += [f"--kernel_args={word}" for word in lane.boot]
-    kunit(lane.kernel, tree, build_dir(lane.kernel, use), "exec", [*arguments, *([glob] if glob else [])],
+    kunit(lane.kernel, use, "exec", [*arguments, *([glob] if glob else [])],
           log, check=False, name=f"boot of {name or lane.name}",
           status=lambda: f"{log.stat().st_size // 1024} KB of console" if log.exists() else "")
     text = log.read_text(encoding="utf-8", errors="replace")
     result = report.parse(text, name or lane.name, ui.short(log))
-    if f"timed out after {lane.timeout} seconds" in text:
-        result.problems.append(f"the guest hung: ended after {lane.timeout} s; its last lines:\n"
+    if f"timed out after {timeout} seconds" in text:
+        result.hung = True
+        result.problems.append(f"the guest hung, and was ended after {timeout} s; its last lines:\n"
                                + "\n".join(f"    {line}" for line in tail(text)))
     return result
 
@@ -128,9 +140,9 @@ def tail(text, count=5):
     return lines[-count:]
 
 
-def run(lane, tree):
+def run(lane, use=""):
     """Boot a lane, hold it against what it has to give, and keep the report."""
-    result = report.judge(boot(lane, tree), lane.suites, lane.may_skip)
+    result = report.judge(boot(lane, use), lane.suites, lane.may_skip)
     report.write(result, paths.OUT / "report")
     return result
 
@@ -138,8 +150,3 @@ def run(lane, tree):
 def wanted():
     """What the user asked for with LANES=."""
     return select(load(paths.BASE), os.environ.get("LANES", ""))
-
-
-def tree():
-    """The work tree in which lanes are built; other users have theirs."""
-    return Path(paths.OUT / "tree" / paths.BASE)

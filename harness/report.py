@@ -74,6 +74,7 @@ class Report:
     suites: list = field(default_factory=list)
     problems: list = field(default_factory=list)
     ended: bool = False                 # the guest powered off by itself
+    hung: bool = False                  # it was ended by the watchdog
 
     def cases(self):
         """All cases, in order."""

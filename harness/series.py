@@ -392,16 +392,11 @@ class Composed:
         """
         files = self._patch_names()
         with tempfile.TemporaryDirectory() as tmp:
-            repo = git.own(tmp)
-            repo.raw("init", "-q", "--template=", "-b", "main")
-            repo = git.own(tmp, GIT_COMMITTER_NAME="Harness", GIT_COMMITTER_EMAIL="harness@localhost",
-                           GIT_CEILING_DIRECTORIES=str(Path(tmp).parent))
-            info = Path(tmp) / ".git" / "info"
-            info.mkdir(exist_ok=True)
-            (Path(tmp) / ".git" / "objects" / "info" / "alternates").write_text(
-                f"{self.base.git_dir.resolve() / 'objects'}\n", encoding="utf-8")
+            repo = git.borrowing(Path(tmp), self.base.objects, "main").with_env(
+                GIT_COMMITTER_NAME="Harness", GIT_COMMITTER_EMAIL="harness@localhost")
             repo.raw("config", "core.sparseCheckout", "true")
-            (info / "sparse-checkout").write_text("".join(f"/{p}\n" for p in self.touched()), encoding="utf-8")
+            (Path(tmp) / ".git/info/sparse-checkout").write_text(
+                "".join(f"/{path}\n" for path in self.touched()), encoding="utf-8")
             repo.raw("update-ref", "HEAD", self.base_commit)
             repo.raw("read-tree", "-m", "-u", "HEAD")
             done = repo.try_("am", "-q", "--whitespace=nowarn", "--no-3way",

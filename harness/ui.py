@@ -105,15 +105,18 @@ ERRORS = (
     re.compile(r"^(?:\S+: )?Error: |:\d+: Error: "),            # as
     re.compile(r"^ERROR: modpost|^ERROR: "),
     re.compile(r"^E: "),                                        # apt
+    re.compile(r"^Missing: CONFIG_"),                           # kunit.py
     re.compile(r"^make(?:\[\d+\])?: \*\*\* "),
     re.compile(r"^Traceback "),
 )
 
 
 def first_error(text):
-    """The line that says what went wrong first; make's own complaints count only if nothing else does."""
+    """The line that says what went wrong first; make's own complaints count only if nothing else does.
+    What is put before it on the way is cut: the path of the work tree, kunit.py's prefix."""
     found = None
     for line in text.splitlines():
+        line = re.sub(r"(\.\./)+tree/[^/]+/", "", line.removeprefix("ERROR:root:"))
         if ERRORS[-2].search(line):
             found = found or line
         elif any(pattern.search(line) for pattern in ERRORS):

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Guests with a user space of ours: an initramfs whose /init is init.c, with modules and programs."""
+
+import os
+import stat
+
+from harness import kbuild, paths, ui
+
+# image below the build directory, console, QEMU's machine and processor
+MACHINES = {
+    "arm64": ("arch/arm64/boot/Image", "ttyAMA0", ["-machine", "virt", "-cpu", "cortex-a57"]),
+    "x86_64": ("arch/x86/boot/bzImage", "ttyS0", ["-cpu", "qemu64"]),
+}
+LIBC = {"arm64": "libc6-dev-arm64-cross", "x86_64": "libc6-dev-amd64-cross"}
+TIMEOUT = 1800
+
+
+def packages(arches):
+    """Packages for the kernel, its guest and the guest's /init."""
+    return kbuild.packages(arches) + [LIBC[arch] for arch in arches if not kbuild.native(arch)]
+
+
+def cpio(entries):
+    """An archive in the form that the kernel unpacks, of {path: (mode, bytes)}. Folders are added."""
+    folders = {parent: (stat.S_IFDIR | 0o755, b"") for path in entries
+               for parent in parents(path)}
+    parts = []
+    for number, (path, (mode, data)) in enumerate([*sorted(folders.items()), *entries.items()], 1):
+        parts.append(member(path, number, mode, data))
+    parts.append(member("TRAILER!!!", 0, 0, b""))
+    return b"".join(parts)
+
+
+def parents(path):
+    """a and a/b of a/b/c."""
+    words = path.split("/")[:-1]
+    return ["/".join(words[:i]) for i in range(1, len(words) + 1)]
+
+
+def member(path, number, mode, data):
+    """One file: a header of hexadecimal numbers, the name, the content, each padded to four bytes."""
+    name = path.encode() + b"\0"
+    fields = (number, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name), 0)
+    head = b"070701" + b"".join(b"%08X" % field for field in fields) + name
+    return head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4)
+
+
+def init(arch, folder, log):
+    """Compile /init; its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / f"init-{arch}"
+    ui.run([f"{kbuild.prefix(arch)}gcc", "-static", "-Os", "-s", "-Wall", "-Werror", "-o", program,
+            paths.TOP / "harness/init.c"], log, name=f"build of init for {arch}")
+    return program
+
+
+def initramfs(program, modules=(), programs=(), others=()):
+    """The archive: /init, /modules in the given order, /programs, and other files as (path, file)."""
+    found = {"init": (stat.S_IFREG | 0o755, program.read_bytes())}
+    for number, path in enumerate(modules):
+        found[f"modules/{number:02}-{path.name}"] = (stat.S_IFREG | 0o644, path.read_bytes())
+    for number, path in enumerate(programs):
+        found[f"programs/{number:02}-{path.name}"] = (stat.S_IFREG | 0o755, path.read_bytes())
+    for path, file in others:
+        mode = 0o755 if os.access(file, os.X_OK) else 0o644
+        found[path] = (stat.S_IFREG | mode, file.read_bytes())
+    return cpio(found)
+
+
+def boot(arch, build, initrd, log, parameters=(), qemu=()):
+    """Boot a kernel with an initramfs, and return its console. Not to reach its end is a failure."""
+    image, console, machine = MACHINES[arch]
+    words = [f"console={console}", "oops=panic", "panic=-1", *parameters]
+    ui.run(["timeout", "--kill-after=10", str(TIMEOUT),
+            f"qemu-system-{kbuild.ARCHES[arch][0]}", "-nodefaults", "-nographic", "-no-reboot",
+            "-serial", "stdio", *machine, "-m", "8G", *qemu,
+            "-kernel", build / image, "-initrd", initrd, "-append", " ".join(words)],
+           log, check=False, name=f"boot of {arch}")
+    text = log.read_text(encoding="utf-8", errors="replace")
+    if "init: done, 0 failed" not in text:
+        bad = next((line for line in text.splitlines() if "init: " in line and "failed" in line), None)
+        raise ui.Failure(f"the {arch} guest did not do its work: {bad or ui.last_lines(text, 1)}",
+                         "read its console", log)
+    return text

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Where a base may come from, and what its copy in git is like."""
+import os
+import shutil
+import subprocess
+import unittest
+from unittest import mock
+
+from harness import base
+from harness.tests.fixture import Case, KERNEL, make_kernel, make_tarball, plain_git, write
+
+
+class Sources(Case):
+    """Every form of KERNEL_SRC gives the same commit."""
+
+    shared_cache = False
+
+    def fetch(self, source=None):
+        if source:
+            os.environ["KERNEL_SRC"] = str(source)
+        return self.quiet(base.load().fetch)
+
+    def test_tarball_gives_the_tree_that_git_add_gives(self):
+        release = self.fetch()
+        self.assertEqual((release.tree, release.recorded, release.kernel), (self.tree, True, "6.1.192"))
+
+    def test_all_forms_give_one_commit(self):
+        expected = self.fetch().commit
+        forms = {"directory": self.shared / "linux"}
+        for suffix, mode in ((".tar", "w"), (".tar.gz", "w:gz")):
+            forms[suffix] = self.tmp / f"linux-6.1.192{suffix}"
+            make_tarball(self.shared / "linux", forms[suffix], mode)
+        repo = self.tmp / "user linux"
+        shutil.copytree(self.shared / "linux", repo, symlinks=True)
+        plain_git(repo, "init", "-q", "-b", "main")
+        (repo / ".git/info").mkdir(exist_ok=True)
+        (repo / ".git/info/attributes").write_text("* -text\n")
+        plain_git(repo, "add", "-f", "-A", ".")
+        plain_git(repo, "commit", "-q", "-m", "base")
+        plain_git(repo, "tag", "v1")
+        write(repo, {"kernel/foo.c": "other\n"})
+        plain_git(repo, "commit", "-q", "-a", "-m", "more")
+        forms["git"] = f"{repo}@v1"
+        if shutil.which("dpkg-deb"):
+            forms["deb"] = self.deb()
+        for name, source in forms.items():
+            shutil.rmtree(self.tmp / "cache")       # so that each one is really imported
+            with self.subTest(name):
+                self.assertEqual(self.fetch(source).commit, expected)
+        with self.subTest("git HEAD"):
+            release = self.fetch(repo)
+            self.assertFalse(release.recorded)
+            self.assertIn("is not the recorded release", self.output)
+
+    def deb(self):
+        root = self.tmp / "deb"
+        write(root, {"DEBIAN/control": "Package: linux-source-6.1\nVersion: 6.1.192-2\nArchitecture: all\n"
+                     "Maintainer: X <x@example.org>\nDescription: x\n"})
+        (root / "usr/src").mkdir(parents=True)
+        shutil.copy(self.tarball, root / "usr/src")
+        subprocess.run(["dpkg-deb", "-b", root, self.tmp / "x.deb"], check=True, stdout=subprocess.DEVNULL)
+        return self.tmp / "x.deb"
+
+    def test_second_run_does_not_import(self):
+        for source in (self.tarball, self.shared / "linux"):
+            self.fetch(source)
+            with mock.patch.object(base.Base, "_import", side_effect=AssertionError("imports again")):
+                self.fetch(source)
+
+    def test_changed_directory_is_imported_again(self):
+        source = self.tmp / "linux"
+        make_kernel(source)
+        first = self.fetch(source)
+        write(source, {"kernel/foo.c": "int foo(void);\n"})
+        self.assertNotEqual(first.tree, self.fetch(source).tree)
+
+    def test_other_series_is_refused(self):
+        source = self.tmp / "other"
+        make_kernel(source, Makefile=KERNEL["Makefile"].replace("PATCHLEVEL = 1", "PATCHLEVEL = 10"))
+        make_tarball(source, self.tmp / "other.tar.xz")
+        for form in (source, self.tmp / "other.tar.xz"):
+            os.environ["KERNEL_SRC"] = str(form)
+            self.assertIn("base 6.1 is wanted, but the source given is Linux 6.10.192",
+                          self.refused(base.load().fetch))
+        self.assertEqual(subprocess.check_output(["git", "-C", self.tmp / "cache/git/6.1.git", "for-each-ref"]), b"")
+
+    def test_wrong_paths_are_told(self):
+        for source, words in ((self.tmp / "nowhere", "there is no"), (f"{self.shared}/linux@v1", "not a git"),
+                              (self.top / "mm", "no kernel source"),
+                              (self.top / "series/order", "not a complete kernel tarball")):
+            os.environ["KERNEL_SRC"] = str(source)
+            with self.subTest(source):
+                self.assertIn(words, self.refused(base.load().fetch))
+
+    def test_truncated_tarball_leaves_nothing(self):
+        data = self.tarball.read_bytes()
+        for keep in (len(data) // 2, len(data) - 8):
+            (self.tmp / "cut.tar.xz").write_bytes(data[:keep])
+            os.environ["KERNEL_SRC"] = str(self.tmp / "cut.tar.xz")
+            self.refused(base.load().fetch)
+        refs = subprocess.check_output(["git", "-C", self.tmp / "cache/git/6.1.git", "for-each-ref"])
+        self.assertEqual(refs, b"")
+
+    def test_import_that_is_cut_off_is_not_believed(self):
+        def interrupted(files):
+            yield from list(files)[:6]
+            raise KeyboardInterrupt
+        whole = base.Base._tar_files
+        with mock.patch.object(base.Base, "_tar_files", staticmethod(lambda s: interrupted(whole(s)))):
+            with self.assertRaises(KeyboardInterrupt):
+                self.fetch()
+        refs = subprocess.check_output(["git", "-C", self.tmp / "cache/git/6.1.git", "for-each-ref"])
+        self.assertEqual(refs, b"")
+        self.assertEqual(self.fetch().tree, self.tree)
+
+    def test_wrong_tree_in_record_is_told(self):
+        self.record("0" * 40)
+        self.assertIn(f"has the tree {self.tree}", self.refused(base.load().fetch))
+
+    def test_unknown_base_lists_the_known(self):
+        self.assertIn("choose BASE from: 6.1", self.refused(base.load, "9.9"))
+
+    def test_settings_of_the_user_change_nothing(self):
+        write(self.tmp, {".config/git/attributes": "* text eol=crlf\n", ".config/git/config":
+                         "[core]\n\tautocrlf = true\n"})
+        del os.environ["GIT_CONFIG_GLOBAL"]
+        self.assertEqual(self.fetch().tree, self.tree)
+
+
+class Debian(Case):
+    """Without KERNEL_SRC the package comes from apt."""
+
+    shared_cache = False
+
+    def setUp(self):
+        super().setUp()
+        del os.environ["KERNEL_SRC"]
+        self.base = base.load()
+
+    def from_debian(self, offered):
+        with mock.patch.object(base.Base, "_offered", lambda _: offered), \
+                mock.patch.object(base.Base, "_download", side_effect=lambda v: v) as download, \
+                mock.patch.object(self.base.repo, "resolve", lambda _: None):
+            self.quiet(self.base._from_debian)
+        return download.call_args.args[0]
+
+    def test_recorded_version_is_preferred(self):
+        self.assertEqual(self.from_debian(["6.1.200-1", "6.1.192-2", "6.1.190-1"]), "6.1.192-2")
+        self.assertEqual(self.output, "")
+
+    def test_newest_otherwise_and_said(self):
+        self.assertEqual(self.from_debian(["6.1.200-1", "6.1.190-1"]), "6.1.200-1")
+        self.assertIn("6.1.200-1, no longer the recorded 6.1.192-2", self.output)
+
+    @unittest.skipUnless(shutil.which("dpkg"), "compares versions with dpkg")
+    def test_versions_are_ordered_as_debian_orders_them(self):
+        lines = "".join(f" linux-source-6.1 | {v} | mirror Packages\n"
+                        for v in ("6.1.99-1", "6.1.192-2", "6.1.192-2~bpo1", "6.1.192-10"))
+        with mock.patch.object(subprocess, "run", wraps=subprocess.run) as run:
+            def fake(cmd, **keys):
+                if cmd[0] == "apt-cache":
+                    return subprocess.CompletedProcess(cmd, 0, lines, "")
+                return mock.DEFAULT
+            run.side_effect = fake
+            self.assertEqual(self.base._offered(), ["6.1.192-10", "6.1.192-2", "6.1.192-2~bpo1", "6.1.99-1"])
+
+
+class Checkout(Case):
+    """A work tree follows from commit to commit."""
+
+    def test_only_differing_files_are_touched(self):
+        from harness import series
+        prepared = self.quiet(series.prepare)
+        path = self.tmp / "out/tree/x"
+        prepared.checkout(prepared.base_commit, path)
+        self.assertEqual((path / "Documentation/dos.txt").read_bytes(), b"line\r\nline\r\n")
+        self.assertTrue(os.access(path / "scripts/run.sh", os.X_OK))
+        self.assertTrue((path / "mm/link.c").is_symlink())
+        before = {p: p.stat().st_mtime_ns for p in path.rglob("*") if p.is_file()}
+        for p in before:        # an old time shows a write whatever the clock's resolution
+            os.utime(p, ns=(10**18, 10**18), follow_symlinks=False)
+        write(path, {"build/out.o": "built\n", "mm/slab.c": "local edit\n"})
+        prepared.checkout(prepared.tip, path)
+        touched = {str(p.relative_to(path)) for p in before
+                   if p.exists() and p.stat().st_mtime_ns != 10**18 and not p.is_symlink()}
+        self.assertEqual(touched, {"MAINTAINERS", "kernel/foo.c", "mm/Kconfig", "mm/slab.c", base.INDEX})
+        self.assertIn("int reach(void);", (path / "mm/slab.c").read_text())
+        self.assertTrue((path / "build/out.o").exists())
+        prepared.checkout(prepared.base_commit, path)
+        self.assertFalse((path / "mm/reach.c").exists())
+
+    def test_interrupted_and_damaged_trees_are_completed(self):
+        release = self.quiet(base.load().fetch)
+        path = self.tmp / "out/tree"
+        base.load().checkout(release.commit, path)
+        (path / f"{base.INDEX}.lock").touch()
+        (path / "kernel/foo.c").unlink()
+        base.load().checkout(release.commit, path)
+        self.assertTrue((path / "kernel/foo.c").exists())
+
+    def test_foreign_directory_is_left_alone(self):
+        release = self.quiet(base.load().fetch)
+        write(self.tmp / "mine", {"kernel/foo.c": "precious\n"})
+        self.assertIn("left alone", self.refused(base.load().checkout, release.commit, self.tmp / "mine"))
+        self.assertEqual((self.tmp / "mine/kernel/foo.c").read_text(), "precious\n")

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Numbers of the benchmarks, and the archive that the guest starts from."""
+
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+from harness import bench, guest, ui
+
+
+class Numbers(unittest.TestCase):
+    """From console to table."""
+
+    def test_results(self):
+        console = "[    1.5] bench: a 12.50 ns\r\nbench: b 3 ns\r\nother: c 3 ns\r\n"
+        self.assertEqual(bench.results(console), {"a": (12.5, "ns"), "b": (3.0, "ns")})
+
+    def test_rows(self):
+        self.assertEqual(bench.rows("arm64", {"a": (10.0, "ns")}, {"a": (10.5, "ns")}),
+                         [("arm64", "a", "10.00", "10.50", "+0.50", "+5.0%", "ns")])
+
+    def test_one_side_only(self):
+        with self.assertRaises(ui.Failure):
+            bench.rows("arm64", {"a": (1.0, "ns")}, {})
+
+
+class Archive(unittest.TestCase):
+    """The initramfs."""
+
+    def test_alignment(self):
+        for length in range(5):
+            self.assertEqual(len(guest.member("x" * (length + 1), 1, 0, b"y" * length)) % 4, 0)
+
+    @unittest.skipUnless(shutil.which("cpio"), "cpio is not installed")
+    def test_cpio_reads_it(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program = Path(folder) / "b.ko"
+            program.write_bytes(b"abcde")
+            data = guest.initramfs(program, [program], [], [("etc/x/y", program)])
+            done = subprocess.run(["cpio", "-it", "--quiet"], input=data, stdout=subprocess.PIPE, check=True)
+        self.assertEqual(done.stdout.decode().split(),
+                         ["etc", "etc/x", "modules", "init", "modules/00-b.ko", "etc/x/y"])
+
+
+if __name__ == "__main__":
+    unittest.main()
