@@ -219,30 +219,23 @@ class Base:
         """Import a tarball, packed or not."""
         with open(path, "rb") as file:
             magic = file.read(6)
-        unpack = {b"\xfd7zXZ\0": ["xz", "-dcT2"], b"\x1f\x8b": ["gzip", "-dc"]}.get(
-            magic if magic.startswith(b"\xfd") else magic[:2])
-        if unpack is None:
-            with open(path, "rb") as file:
-                return self._import_stream(file, path, keys)
+        unpack = (["xz", "-dcT2"] if magic == b"\xfd7zXZ\0" else
+                  ["gzip", "-dc"] if magic[:2] == b"\x1f\x8b" else ["cat"])
         with subprocess.Popen([*unpack, str(path)], stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL) as process:
-            def checked():
+            def files():
                 yield from self._tar_files(process.stdout)
-                process.stdout.read()           # what follows the end mark of the archive
+                while process.stdout.read(1 << 20):         # what follows the end mark of the archive
+                    pass
                 if process.wait():
                     raise Failure(f"{path} is damaged: {unpack[0]} cannot unpack it to the end",
                                   "get it again")
             try:
-                return self._import_stream(checked(), path, keys)
+                return self._import(files(), keys)
+            except (tarfile.TarError, EOFError) as error:
+                raise Failure(f"{path} is not a complete kernel tarball ({error})", "get it again") from error
             finally:
                 process.kill()
-
-    def _import_stream(self, stream, path, keys):
-        files = self._tar_files(stream) if hasattr(stream, "read") else stream
-        try:
-            return self._import(files, keys)
-        except (tarfile.TarError, EOFError) as error:
-            raise Failure(f"{path} is not a complete kernel tarball ({error})", "get it again") from error
 
     def _import_deb(self, path, keys):
         """Import the tarball inside a linux-source package."""
@@ -427,13 +420,13 @@ class Base:
                           f"{self.tree or 'nothing'}", "if sha256 there is right, correct the tree there")
         self._release = Release(commit, tree, self._kernel_of(commit), tree == self.tree)
         if not self._release.recorded:
-            say(f"Linux {self._release.kernel} is not the recorded release {self.kernel} of base "
-                f"{self.name}: hooks have to apply, tree ids are not compared")
+            say(f"this Linux {self._release.kernel} is not the recorded release {self.package} {self.version}: "
+                "hooks have to apply, tree ids are not compared")
         return self._release
 
     # -- work trees --------------------------------------------------------------------------
 
-    def checkout(self, commit, path, repo=None):
+    def checkout(self, commit, path):
         """Bring the work tree at `path` to `commit`, touching only files that differ.
 
         The tree has no .git: the kernel's build would otherwise put the commit into its
@@ -449,8 +442,7 @@ class Base:
                               "move it away")
             for rest in path.glob(f"{INDEX}.lock"):     # left by a run that was killed
                 rest.unlink()
-            tree = (repo or self.repo).with_env(GIT_DIR=self.git_dir, GIT_WORK_TREE=path,
-                                                GIT_INDEX_FILE=index)
+            tree = self.repo.with_env(GIT_DIR=self.git_dir, GIT_WORK_TREE=path, GIT_INDEX_FILE=index)
             tree.cwd = str(path)
             if not index.exists():
                 tree.raw("read-tree", "--empty")

@@ -355,8 +355,8 @@ class Composed:
     def write_patches(self):
         """Write patches/, trees and the hooks' line numbers and blob ids; only on the recorded release."""
         if not self.recorded:
-            say(f"Linux {self.release.kernel} is not the recorded release {self.base.kernel}: "
-                "the series applies, nothing is written")
+            say(f"the series applies; nothing is written, because patches/{self.base.name} belongs to "
+                f"{self.base.package} {self.base.version}")
             return {}
         changes = self.differing()
         write_files(self.series.top, changes)
@@ -519,7 +519,7 @@ def cmd_verify():
     composed = prepare()
     if not composed.recorded:
         say(f"the series applies to Linux {composed.release.kernel}; patches/ can only be verified on "
-            f"the recorded release {composed.base.kernel}")
+            f"the recorded release {composed.base.package} {composed.base.version}")
         return
     steps = Steps("verify", 4)
     with steps.step("composing again gives the committed bytes"):

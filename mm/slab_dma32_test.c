@@ -9,11 +9,12 @@
  * skipped.
  */
 #include <linux/completion.h>
+#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/hrtimer.h>
 #include <linux/kfence.h>
 #include <linux/math.h>
-#include <linux/moduleparam.h>
+#include <linux/module.h>
 #include <linux/preempt.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>

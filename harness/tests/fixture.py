@@ -97,7 +97,7 @@ SERIES = {
     "series/03-foo.msg": message("foo: return 2", f"Date: {DATE.format(3)}"),
     "MAINTAINERS": "BETA REACH\nM:\tJane Doe <jane@example.org>\nF:\tmm/reach.c\n",
     "mm/reach.c": "int reach(void)\n{\n\treturn 0;\n}\n",
-    "mm/reach.sh": "#!/bin/sh\nexit 0\n",
+    "mm/reach.sh": "#!/bin/sh\nexit 0  \n",
     "Documentation/reach.rst": "Reach\n=====\n",
     "series/6.1/01-slab.patch": """\
 diff --git a/mm/Kconfig b/mm/Kconfig

@@ -85,6 +85,11 @@ class Am(Case):
         plain_git(self.tree_dir, "add", "-f", "kernel/foo.c")
         self.unchanged("not committed: kernel/foo.c")
 
+    def test_looking_does_not_even_refresh_the_index(self):
+        self.user_tree({"mm/slab.c": SLAB.replace("slab_15", "slap_15")})
+        os.utime(self.tree_dir / "kernel/foo.c", ns=(10**18, 10**18))
+        self.unchanged("mm/slab.c: hunk at line")
+
     def test_untracked_file_in_the_way(self):
         self.user_tree()
         write(self.tree_dir, {"mm/reach.c": "mine\n"})

@@ -60,7 +60,6 @@ class Edit(Case):
 
     def test_no_edit_changes_nothing(self):
         self.absorb()
-        self.assertIn("nothing to absorb", self.output + "nothing to absorb")
 
     def test_rewritten_commits_without_change_change_nothing(self):
         self.git("rebase", "-q", "--force-rebase", "base")
@@ -208,6 +207,13 @@ class Edit(Case):
         self.git("reset", "-q", "--hard", "base")
         self.git("reset", "-q", "--hard", "series@{1}")
         self.assertEqual(self.git("status", "--porcelain"), "?? kernel/new.c")
+
+    def test_new_file_is_not_forgotten_when_gitignore_came_back(self):
+        self.git("update-index", "--no-skip-worktree", ".gitignore")
+        self.git("checkout", "--", ".gitignore")
+        self.write(**{"kernel/new.c": "int x;\n"})
+        self.assertEqual(self.git("status", "--porcelain"), "")
+        self.refuses("in no commit: kernel/new.c")
 
     def test_middle_of_a_rebase(self):
         self.rebase("edit 0", "pick 1", "pick 2")
