@@ -3,7 +3,7 @@
 
 import unittest
 
-from harness import kbuild, lanes, packages, paths, report, ui
+from harness import kbuild, lanes, packages, paths, report, status, ui
 
 
 def prepare():
@@ -87,13 +87,21 @@ def own_tests():
     return result.testsRun - failed - len(result.skipped), failed
 
 
+def check_status(series):
+    """The tables of README.md are those that `make series` would write."""
+    _, text, wanted = status.current(series)
+    if text != wanted:
+        raise ui.Failure("README.md's status is out of date", "make series")
+
+
 def verify(tip):
     """Hold patches/ against the composed series, as (passed, failed); see series.cmd_verify()."""
     if not tip.recorded:
         ui.say(f"  not verified: patches/ is made on another release than {tip.release.kernel}")
         return 0, 0
     failed = 0
-    checks = (("composing again gives the committed bytes", tip.check_generated),
+    checks = (("README.md says what there is", lambda: check_status(tip.series)),
+              ("composing again gives the committed bytes", tip.check_generated),
               ("the pre-images are in the base", tip.check_preimages),
               ("git am gives the recorded trees", tip.check_am),
               ("patch --fuzz=0 gives the same files", tip.check_patch))

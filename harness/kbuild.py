@@ -13,6 +13,7 @@ PACKAGES = ["bc", "bison", "ccache", "cpio", "flex", "gcc", "kmod", "libc6-dev",
 # Linux's name of the architecture, machine name, compiler prefix, packages beyond PACKAGES
 ARCHES = {
     "arm64": ("aarch64", "aarch64-linux-gnu-", ["gcc-aarch64-linux-gnu", "qemu-system-arm"]),
+    "arm": ("armv7l", "arm-linux-gnueabihf-", ["gcc-arm-linux-gnueabihf", "qemu-system-arm"]),
     "x86_64": ("x86_64", "x86_64-linux-gnu-", ["gcc-x86-64-linux-gnu", "qemu-system-x86"]),
 }
 

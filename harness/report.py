@@ -21,7 +21,7 @@ TROUBLE = re.compile("|".join((
     r"possible circular locking", r"inconsistent lock state", r"suspicious RCU usage",
     r"INFO: possible", r"INFO: task .* blocked", r"rcu\S* (?:self-)?detected .*stall",
     r"sleeping function called", r"scheduling while atomic", r"Unexpected gfp", r"Kernel panic",
-    r"[Uu]nable to handle")))
+    r"[Uu]nable to handle", r"debugfs: \w+ '.*' .*already present", r"cannot create duplicate filename")))
 END = re.compile(r"reboot: (?:Power down|Restarting system|System halted)")
 
 STAMP = re.compile(r"^\[ *\d+\.\d+\](?:\[[^\]]*\])? ")
