@@ -18,7 +18,6 @@
 #include <linux/spinlock.h>
 #include <linux/string.h>
 #include <linux/tracepoint.h>
-#include <trace/events/printk.h>
 
 #include "slab_zone.h"
 #include "slab_zone_test.h"
@@ -329,17 +328,32 @@ static void accounted_to_memcg(struct kunit *test)
 }
 #endif /* CONFIG_MEMCG_KMEM */
 
+/* The tracepoint is not exported by name. */
+static struct tracepoint *console_tracepoint;
+
+static void find_console(struct tracepoint *tp, void *ignore)
+{
+	if (!strcmp(tp->name, "console"))
+		console_tracepoint = tp;
+}
+
 static int slab_zone_test_init(struct kunit *test)
 {
 	int ret = szt_init(test);
 
-	return ret ?: register_trace_console(probe_console, NULL);
+	if (ret)
+		return ret;
+	for_each_kernel_tracepoint(find_console, NULL);
+	if (!console_tracepoint)
+		return -ENOENT;
+	return tracepoint_probe_register(console_tracepoint, probe_console, NULL);
 }
 
 static void slab_zone_test_exit(struct kunit *test)
 {
 	observe(NULL);
-	unregister_trace_console(probe_console, NULL);
+	if (console_tracepoint)
+		tracepoint_probe_unregister(console_tracepoint, probe_console, NULL);
 	tracepoint_synchronize_unregister();
 	szt_exit(test);
 }
