@@ -46,7 +46,7 @@ def alone(command):
 COMMANDS = {
     "run": ("commands", "cmd_run"),
     "test": ("commands", "cmd_test"),
-    "series": ("series", "cmd_series"),
+    "series": ("commands", "cmd_series"),
     "verify": ("series", "cmd_verify"),
     "am": ("am", "cmd_am"),
     "edit": ("edit", "cmd_edit"),

@@ -87,6 +87,15 @@ def own_tests():
     return result.testsRun - failed - len(result.skipped), failed
 
 
+def cmd_series():
+    """Compose, and bring the tables of README.md up to date."""
+    from harness import series
+    path, text, wanted = status.current(series.cmd_series())
+    if text != wanted:
+        path.write_text(wanted, encoding="utf-8")
+        ui.say("  written README.md")
+
+
 def check_status(series):
     """The tables of README.md are those that `make series` would write."""
     _, text, wanted = status.current(series)

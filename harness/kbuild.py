@@ -34,7 +34,7 @@ def packages(arches):
     for arch in arches:
         compiler, qemu = ARCHES[arch][2]
         names += [qemu] if native(arch) else [compiler, qemu]
-    return names
+    return list(dict.fromkeys(names))
 
 
 def environment():
