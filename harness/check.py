@@ -89,7 +89,7 @@ class Check:
         return "FAILED"
 
     def configure(self, kernel, build, mode):
-        """Write .config; returns the part's options that this state of the tree does not have."""
+        """Write .config; returns the part's options, and those that this state of the tree does not have."""
         folder = paths.TOP / "series" / paths.BASE
         common = [name for name in kernel.fragments if not name.startswith("part-")]
         parts = [name for name in kernel.fragments if name.startswith("part-")]
@@ -98,26 +98,33 @@ class Check:
         options = [line for name in parts
                    for line in (folder / "kunit" / f"{name}.config").read_text(encoding="utf-8").splitlines()
                    if line.startswith("CONFIG_")]
+        build.mkdir(parents=True, exist_ok=True)
+
+        def absent(chosen):
+            (build / ".config").write_text(text + "\n".join(chosen) + "\n", encoding="utf-8")
+            kbuild.make(self.tree, build, kernel.arch, ["olddefconfig"], self.logs / f"{build.name}.config.log")
+            lines = (build / ".config").read_text(encoding="utf-8").splitlines()
+            return [line for line in chosen if line not in lines]
+
         if mode == "module":
             text += "CONFIG_MODULES=y\n"
-            options = [line.replace("=y", "=m") for line in options]
-        if mode != "off":
-            text += "\n".join(options) + "\n"
-        build.mkdir(parents=True, exist_ok=True)
-        (build / ".config").write_text(text, encoding="utf-8")
-        kbuild.make(self.tree, build, kernel.arch, ["olddefconfig"], self.logs / f"{build.name}.config.log")
-        lines = (build / ".config").read_text(encoding="utf-8").splitlines()
-        return [line for line in options if line not in lines]
+            modular = [line.replace("=y", "=m") for line in options]
+            # what cannot be a module is built in
+            bools = absent(modular)
+            options = [line.replace("=m", "=y") if line in bools else line for line in modular]
+        return options, absent(options if mode != "off" else [])
 
     def build(self, patch, mode, last):
         """Build the kernel in one mode."""
         build = lanes.out(USE) / "build" / paths.BASE / mode
         log = self.logs / f"{patch}.{mode}.log"
         try:
-            absent = self.configure(self.kernel, build, mode)
+            options, absent = self.configure(self.kernel, build, mode)
             if mode != "off" and absent and last:
                 return self.fail(f"{patch}: {mode}: {absent[0]} is not to be had at the end of the series")
-            if mode != "off" and absent:
+            tests = [line for line in options if "_TEST=" in line and line not in absent
+                     and (mode != "module" or line.endswith("=m"))]
+            if mode != "off" and not tests:
                 return "-"
             kbuild.make(self.tree, build, self.kernel.arch, ["vmlinux", "modules"][:1 + (mode == "module")], log,
                         name=f"build of {patch}, {mode}")

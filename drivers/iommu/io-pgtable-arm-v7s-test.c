@@ -795,12 +795,10 @@ static int v7s_test_random_op(struct v7s_test *t, struct v7s_model *m, struct rn
 	iova = m->base + page * SZ_4K;
 
 	if (prandom_u32_state(rnd) % 2) {
-		u64 span = BIT_ULL(t->cfg.oas) - count * size;
-		u64 paddr = (u64)prandom_u32_state(rnd) << 12;
+		u64 paddr = (u64)prandom_u32_state(rnd) << 12 & (BIT_ULL(t->cfg.oas) - 1);
 		size_t mapped = 0, want = 0;
 		int ret, expect = 0;
 
-		paddr %= span;
 		/* never 0, which is what iova_to_phys() returns for nothing */
 		paddr = max_t(u64, ALIGN_DOWN(paddr, size), size);
 		if (paddr + count * size > BIT_ULL(t->cfg.oas))
