@@ -119,7 +119,7 @@ static void no_zone_refused(struct kunit *test)
 	observe("szt_no_zone): SLAB_CACHE_DMA32 needs");
 	cache = szt_try_cache(test, "szt_no_zone", TEST_SIZE, TEST_SIZE,
 			      SLAB_CACHE_DMA32);
-	if (virt_to_phys(high_memory - 1) > SZT_LIMIT) {
+	if (szt_no_zone_below_4g()) {
 		KUNIT_EXPECT_PTR_EQ(test, cache, NULL);
 		KUNIT_EXPECT_EQ(test, observed.hits, 1);
 	} else {

@@ -11,6 +11,7 @@
 #include <linux/gfp.h>
 #include <linux/io.h>
 #include <linux/list.h>
+#include <linux/mm.h>
 #include <linux/slab.h>
 
 /* Physical address of the last byte that a 32-bit device reaches */
@@ -190,11 +191,18 @@ static inline void szt_need_memory_above_4g(struct kunit *test)
 		kunit_skip(test, "GFP_KERNEL memory lies below 4 GB, at %pa", &phys);
 }
 
-/* Skip the case on a kernel that has no zone for SLAB_CACHE_DMA32 to name. */
+/* Whether a kernel has neither of the zones, and needs one of them */
+static inline bool szt_no_zone_below_4g(void)
+{
+	return !IS_ENABLED(CONFIG_ZONE_DMA32) && !IS_ENABLED(CONFIG_ZONE_DMA) &&
+	       virt_to_phys(high_memory - 1) > SZT_LIMIT;
+}
+
+/* Skip the case where a SLAB_CACHE_DMA32 cache cannot be had. */
 static inline void szt_need_zone_below_4g(struct kunit *test)
 {
-	if (!IS_ENABLED(CONFIG_ZONE_DMA32) && !IS_ENABLED(CONFIG_ZONE_DMA))
-		kunit_skip(test, "kernel without ZONE_DMA32 and ZONE_DMA");
+	if (szt_no_zone_below_4g())
+		kunit_skip(test, "memory above 4 GB, and no zone below");
 }
 
 #endif /* MM_SLAB_ZONE_TEST_H */
