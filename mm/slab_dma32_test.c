@@ -312,9 +312,10 @@ static void never_a_kfence_object(struct kunit *test)
 
 	/*
 	 * An open allocation gate is offered to the DMA32 cache first. It stays
-	 * open until the control takes it, which shows that it was.
+	 * open until the control takes it, which shows that it was. How often
+	 * the gate opens depends on how busy the machine is.
 	 */
-	for (i = 0; i < 4096 && kfence_plain < 8; i++) {
+	for (i = 0; i < 65536 && kfence_plain < 4; i++) {
 		void *p;
 
 		kfence_dma32 += is_kfence_address(szt_alloc(test, dma32, GFP_KERNEL));
@@ -322,11 +323,11 @@ static void never_a_kfence_object(struct kunit *test)
 		kfence_plain += is_kfence_address(p);
 		if (i % 64 == 63)
 			szt_free_objects(test);
-		fsleep(kfence_sample_interval * USEC_PER_MSEC / 4);
+		fsleep(kfence_sample_interval * USEC_PER_MSEC);
 	}
 	above = szt_count_above(test, dma32, TABLE_SIZE, 64, GFP_KERNEL);
 
-	KUNIT_EXPECT_GE(test, kfence_plain, 8);
+	KUNIT_EXPECT_GE(test, kfence_plain, 4);
 	KUNIT_EXPECT_EQ(test, kfence_dma32, 0);
 	KUNIT_EXPECT_EQ(test, above, 0);
 }
