@@ -232,8 +232,11 @@ static int __init bench_way(const struct way *way)
 	}
 	show(way, "churn", pages_held(way, LIVE), "pages");
 
-	for (i = 0; i < LEFT; i++)
-		swap(tables[i], tables[i + prandom_u32_state(&rnd) % (LIVE - i)]);
+	for (i = 0; i < LEFT; i++) {
+		unsigned int keep = i + prandom_u32_state(&rnd) % (LIVE - i);
+
+		swap(tables[i], tables[keep]);
+	}
 	empty(way, LEFT, LIVE);
 	show(way, "pinned", pages_held(way, LEFT), "pages");
 	empty(way, 0, LEFT);
