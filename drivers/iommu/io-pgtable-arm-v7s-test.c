@@ -598,6 +598,13 @@ static void refused_before_anything_is_freed(struct kunit *test)
 		v7s_test_expect_phys(test, iova + i * SZ_1M, SZ_1G + i * SZ_4K);
 	v7s_test_expect_phys(test, iova + 3 * SZ_1M, SZ_1G);
 	v7s_test_expect_tables(test, 3);
+
+	/* The same with tables that are empty, and could be replaced but for the section */
+	for (i = 0; i < 3; i++)
+		KUNIT_ASSERT_EQ(test, ops->unmap(ops, iova + i * SZ_1M, SZ_4K, NULL), SZ_4K);
+	KUNIT_EXPECT_EQ(test, v7s_test_map(ops, iova, SZ_2G, SZ_16M), -EEXIST);
+	v7s_test_expect_phys(test, iova + 3 * SZ_1M, SZ_1G);
+	v7s_test_expect_tables(test, 3);
 }
 
 static void block_over_live_table_refused(struct kunit *test)
