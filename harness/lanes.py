@@ -29,6 +29,8 @@ class Lane:
     kernel: Kernel
     suites: dict
     boot: list = field(default_factory=list)
+    qemu: list = field(default_factory=list)
+    glob: str = ""
     may_skip: list = field(default_factory=list)
     timeout: int = WATCHDOG
     long: bool = False
@@ -121,6 +123,8 @@ def boot(lane, use="", glob="", name=None, timeout=None):
     log, timeout = log_dir(use) / f"{name or lane.name}.console.log", timeout or lane.timeout
     arguments = ["--raw_output=all", f"--timeout={timeout}"]
     arguments += [f"--kernel_args={word}" for word in lane.boot]
+    arguments += [f"--qemu_args={word}" for word in lane.qemu]
+    glob = glob or lane.glob
     kunit(lane.kernel, use, "exec", [*arguments, *([glob] if glob else [])],
           log, check=False, name=f"boot of {name or lane.name}",
           status=lambda: f"{log.stat().st_size // 1024} KB of console" if log.exists() else "")

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Whether an address lies in a transient buffer that was allocated because the software IO TLB was full.
+ * See Documentation/core-api/swiotlb-overflow.rst.
+ */
+#ifndef _LINUX_SWIOTLB_OVERFLOW_H
+#define _LINUX_SWIOTLB_OVERFLOW_H
+
+#include <linux/compiler.h>
+#include <linux/device.h>
+#include <linux/dma-direction.h>
+#include <linux/types.h>
+#include <asm/barrier.h>
+
+phys_addr_t swiotlb_overflow_map(struct device *dev, phys_addr_t orig_addr, size_t mapping_size,
+				 size_t alloc_size, unsigned int alloc_align_mask,
+				 enum dma_data_direction dir, unsigned long attrs);
+
+#ifdef CONFIG_SWIOTLB_OVERFLOW
+
+bool swiotlb_overflow_find(struct device *dev, phys_addr_t paddr);
+
+/**
+ * is_swiotlb_overflow() - whether a physical address is one of a transient bounce buffer
+ * @dev:	the device that the address was mapped for
+ * @paddr:	physical address, any byte of a mapping of @dev
+ *
+ * Any context. A device that never had such a buffer pays a load and a test.
+ *
+ * Return: true if the byte at @paddr is part of a mapping of @dev that lives in a transient buffer.
+ */
+static inline bool is_swiotlb_overflow(struct device *dev, phys_addr_t paddr)
+{
+	/*
+	 * The address came from the CPU that mapped it, by whatever way the driver has: do not look for it
+	 * with what was read before. Pairs with smp_mb() in swiotlb_overflow_publish(), and, for an address
+	 * whose memory was part of such a buffer before, in swiotlb_overflow_retire().
+	 */
+	smp_rmb();
+	return unlikely(READ_ONCE(dev->dma_overflow_classes)) && swiotlb_overflow_find(dev, paddr);
+}
+
+#else
+
+static inline bool is_swiotlb_overflow(struct device *dev, phys_addr_t paddr)
+{
+	return false;
+}
+
+#endif /* CONFIG_SWIOTLB_OVERFLOW */
+#endif /* _LINUX_SWIOTLB_OVERFLOW_H */
