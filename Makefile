@@ -2,7 +2,7 @@
 #
 # The front door. The work is done in harness/; variables go there through the environment.
 
-COMMANDS := run test series verify am edit absorb bench check mutants regressions clean
+COMMANDS := run test series verify am edit absorb bench check mutants litmus regressions clean
 
 help:
 	@echo 'make run       build the series for arm64, boot it in QEMU, show what its tests prove'
@@ -14,6 +14,7 @@ help:
 	@echo 'make absorb    write that work tree back into files, hooks and messages'
 	@echo 'make check     every patch by itself: builds, warnings, checkpatch, sparse, kernel-doc'
 	@echo 'make mutants   break each property on purpose and see that its test notices'
+	@echo 'make litmus    run the litmus tests, and hold them against the code that they model'
 	@echo 'make regressions  the bugs of the base that the tests show, without the series and with it'
 	@echo 'make bench     instructions, base and series side by side'
 	@echo 'make clean     remove what was built; the cache stays'

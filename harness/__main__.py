@@ -54,6 +54,7 @@ COMMANDS = {
     "bench": ("bench", "cmd_bench"),
     "check": ("check", "cmd_check"),
     "mutants": ("mutants", "cmd_mutants"),
+    "litmus": ("litmus", "cmd_litmus"),
     "regressions": ("regressions", "cmd_regressions"),
 }
 

@@ -3,7 +3,7 @@
 
 import unittest
 
-from harness import kbuild, lanes, packages, paths, report, status, ui
+from harness import kbuild, lanes, litmus, packages, paths, report, status, ui
 
 
 def prepare():
@@ -38,7 +38,7 @@ def cmd_test():
     """Everything that has to pass before a commit: the harness's tests, the series, the lanes."""
     chosen = lanes.wanted()
     kernels = {lane.kernel.name: lane.kernel for lane in chosen}
-    steps = ui.Steps("test", 5 + len(kernels) + len(chosen))
+    steps = ui.Steps("test", 6 + len(kernels) + len(chosen))
     with steps.step("look for packages"):
         packages.ensure(kbuild.packages(sorted({kernel.arch for kernel in kernels.values()})))
     with steps.step("test the harness"):
@@ -49,6 +49,9 @@ def cmd_test():
             tip = prepare()
         with steps.step("verify the patches"):
             good, bad = verify(tip)
+            passed, failed = passed + good, failed + bad
+        with steps.step("run the litmus tests"):
+            good, bad = litmus.check(tip.base.repo, tip.base_commit)
             passed, failed = passed + good, failed + bad
         with steps.step("put the series into a work tree"):
             tip.checkout(tip.tip, lanes.tree_dir())

@@ -5,7 +5,8 @@ A mutant is a patch series/<base>/mutants/NAME.patch to the composed tree, with 
 
     Property: what the broken line is there for
     Breaks: suite.case [suite.case ...]     every one of these has to fail; or `panic`, or `hang`
-    Lane: a lane of lanes.toml
+    Lane: a lane of lanes.toml; or `litmus`, which boots nothing: the litmus tests NAME that it breaks, as
+        litmus.NAME, are no longer tied to the code (see ordering.py)
 
 A mutant that does not apply, build or run its suite shows nothing and is an error, too.
 """
@@ -14,7 +15,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from harness import kbuild, lanes, packages, paths, report, ui
+from harness import kbuild, lanes, litmus, ordering, packages, paths, report, ui
 
 USE = "mutants"
 TIMEOUT = 240           # seconds; a mutant may well hang, and no suite needs a tenth of this
@@ -49,6 +50,9 @@ def read(name, text, path=None):
     if wrong or (len(breaks) > 1 and set(breaks) & set(DRASTIC)):
         raise ui.Failure(f"mutant {name} breaks `{fields['Breaks']}`",
                          "name cases as suite.case, or say panic or hang alone")
+    if {word.startswith("litmus.") for word in breaks} != {fields["Lane"] == litmus.LANE}:
+        raise ui.Failure(f"mutant {name} breaks `{fields['Breaks']}` in lane {fields['Lane']}",
+                         "litmus tests are for lane litmus, and nothing else is")
     return Mutant(name, path, fields["Property"], breaks, fields["Lane"])
 
 
@@ -57,9 +61,9 @@ def load(known):
     folder = paths.TOP / "series" / paths.BASE / "mutants"
     found = [read(path.stem, path.read_text(encoding="utf-8"), path) for path in sorted(folder.glob("*.patch"))]
     for mutant in found:
-        if mutant.lane not in known:
+        if mutant.lane not in [*known, litmus.LANE]:
             raise ui.Failure(f"mutant {mutant.name} wants lane {mutant.lane}, which does not exist",
-                             f"use one of {' '.join(known)}")
+                             f"use one of {' '.join([*known, litmus.LANE])}")
     names = os.environ.get("MUTANTS", "").replace(",", " ").split()
     unknown = set(names) - {mutant.name for mutant in found}
     if unknown or not found:
@@ -107,10 +111,28 @@ def patch(mutant):
            lanes.log_dir(USE) / f"{mutant.name}.patch.log", cwd=lanes.tree_dir(USE), name="patch")
 
 
+def ties(tests, top):
+    """{litmus.NAME: what differs between that litmus test and the code below `top`}."""
+    return {f"litmus.{name}": ordering.untied(name, test.text, top) for name, test in tests.items()}
+
+
+def untied(mutant, found):
+    """killed, survived or invalid, for a mutant of the litmus lane; `found` is of ties()."""
+    for name in mutant.breaks:
+        if name not in found:
+            return "invalid", f"there is no {name}"
+        if not found[name]:
+            return "survived", f"{name} agrees with the code"
+    return "killed", ""
+
+
 def hunt(mutant, lane, sound):
     """Build and boot one mutant: its verdict and the log to look at."""
     try:
         patch(mutant)
+        if mutant.lane == litmus.LANE:
+            return (*untied(mutant, ties(litmus.load(), lanes.tree_dir(USE))),
+                    lanes.log_dir(USE) / f"{mutant.name}.patch.log")
         lanes.build(lane.kernel, USE)
     except ui.Failure as failure:
         return "invalid", failure.what, failure.log
@@ -123,27 +145,38 @@ def hunt(mutant, lane, sound):
     return next((found for found in verdicts if found[0] != "killed"), verdicts[0])
 
 
+def whole(name, lane):
+    """The report of a lane on the unbroken tree, which has to pass; there is none for litmus tests."""
+    if name == litmus.LANE:
+        wrong = [f"{test}: {why}" for test, found in ties(litmus.load(), lanes.tree_dir(USE)).items() for why in found]
+        if wrong:
+            raise ui.Failure(f"lane {name} fails before anything is broken: {wrong[0]}", "make litmus")
+        return None
+    lanes.build(lane.kernel, USE)
+    found = report.judge(lanes.boot(lane, USE), lane.suites, lane.may_skip)
+    if found.count("failed"):
+        for line in report.summary([found]):
+            ui.say(line)
+        raise ui.Failure(f"lane {name} fails before anything is broken", "make test", found.log)
+    return found
+
+
 def cmd_mutants():
     """First the series as it is has to pass; then each mutant has to fail."""
     from harness import series
     known = lanes.load(paths.BASE)
     mutants = load(known)
-    needed = {mutant.lane: known[mutant.lane] for mutant in mutants}
+    needed = {mutant.lane: known.get(mutant.lane) for mutant in mutants}
     steps = ui.Steps("mutants", 2 + len(needed) + len(mutants))
     with steps.step("look for packages"):
-        packages.ensure([*kbuild.packages(sorted({lane.kernel.arch for lane in needed.values()})), "patch"])
+        packages.ensure([*kbuild.packages(sorted({lane.kernel.arch for lane in needed.values() if lane})), "patch"])
     with steps.step("compose the series"):
         tip = series.prepare(paths.BASE)
         tip.checkout(tip.tip, lanes.tree_dir(USE))
     sound = {}
-    for lane in needed.values():
-        with steps.step(f"{lane.name}: the series as it is"):
-            lanes.build(lane.kernel, USE)
-            sound[lane.name] = report.judge(lanes.boot(lane, USE), lane.suites, lane.may_skip)
-            if sound[lane.name].count("failed"):
-                for line in report.summary([sound[lane.name]]):
-                    ui.say(line)
-                raise ui.Failure(f"lane {lane.name} fails before anything is broken", "make test", sound[lane.name].log)
+    for name, lane in needed.items():
+        with steps.step(f"{name}: the series as it is"):
+            sound[name] = whole(name, lane)
     rows, bad = [], []
     try:
         for mutant in sorted(mutants, key=lambda mutant: list(needed).index(mutant.lane)):

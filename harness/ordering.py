@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Ties the threads of litmus tests to the functions that they model: the calls that matter for ordering have to be
+the same, in the same order.
+
+How a thread says what it models:
+    // kernel/x.c:function()            on a line of its own: what follows stands for this function
+    smp_mb();                           stands for itself
+    WRITE_ONCE(*x, 1);  // set_bit()    stands for what is named
+    WRITE_ONCE(*x, 1);  // the driver   stands for nothing in this function
+    // spin_lock(): not needed          on a line of its own: is in the function and not in the test
+"""
+
+import re
+
+from harness import ui
+from harness.lkmm import FENCES, LOCKS, READS, WRITES
+
+# What matters for ordering in C.
+ORDERING = re.compile("|".join((
+    r"(?:READ|WRITE)_ONCE", r"smp_(?:[rw]?mb|store|load|cond|acquire)\w*", r"(?:dma_|virt_)?[rw]?mb", r"barrier",
+    r"rcu_\w+", r"\w+_rcu(?:_\w+)?", r"synchronize_\w+",
+    r"(?:raw_)?(?:spin|read|write|mutex|hlist_bl|bit_spin)_(?:try|un)?lock(?:_\w+)?",
+    r"(?:try_)?cmpxchg\w*", r"xchg\w*", r"atomic\w*", r"_*(?:test_and_)?(?:set|clear|change|test)_bit\w*")))
+CALL = re.compile(r"\b([A-Za-z_]\w*)\s*\(")
+NAMED = re.compile(r"\b([A-Za-z_]\w*)\(\)")
+SECTION = re.compile(r"([\w./+-]+\.[ch]):(\w+)\(\)$")
+
+
+def declared(name, text):
+    """What the threads stand for: [(thread, file, function, names of calls)]."""
+    found, thread, depth = [], None, 0
+    known = [*READS, *WRITES, *FENCES, *LOCKS]
+    for line in re.sub(r"\(\*\s.*?\*\)", "", text, flags=re.S).splitlines():
+        code, slashes, comment = line.partition("//")
+        comment = comment.strip()
+        start = re.match(r"(P\d+)\(", line)
+        if start:
+            thread, depth, section = start[1], 0, None
+        if not thread:
+            continue
+        where = SECTION.match(comment) if not code.strip() else None
+        calls = [call for call in CALL.findall(code) if call in known]
+        if depth and where:
+            section = (thread, where[1], where[2], [])
+            found.append(section)
+        elif len(calls) > 1:
+            raise ui.Failure(f"litmus test {name}: two calls in one line: {line.strip()}", "give each its line")
+        elif depth and section:
+            if calls and calls[0] in FENCES and slashes and not NAMED.search(comment):
+                raise ui.Failure(f"litmus test {name}: `{line.strip()}` stands for nothing",
+                                 "name the call that it models")
+            section[3].extend(NAMED.findall(comment) if slashes else calls)
+        elif depth and calls and calls[0] in FENCES and not comment:
+            raise ui.Failure(f"litmus test {name}: `{line.strip()}` is in no function",
+                             "name the function before it, or say in a comment whose it is")
+        depth += code.count("{") - code.count("}")
+        if not depth and "}" in code:
+            thread = None
+    return found
+
+
+def bodies(text, function):
+    """The bodies of all definitions of a function in C source, without comments, strings and preprocessor lines."""
+    text = re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', " ", text, flags=re.S)
+    text = re.sub(r"^[ \t]*#(?:.*\\\n)*.*$", "", text, flags=re.M)
+    for match in re.finditer(rf"\b{function}\s*\(", text):
+        end = close(text, match.end() - 1)
+        after = re.compile(r"\s*(?:__\w+(?:\([^()]*\))?\s*)*\{").match(text, end)
+        if after:
+            yield text[after.end():close(text, after.end() - 1) - 1]
+
+
+def close(text, start):
+    """The position after the bracket that closes the one at `start`."""
+    pair, depth = {"(": "()", "{": "{}"}[text[start]], 0
+    for position in range(start, len(text)):
+        depth += (text[position] == pair[0]) - (text[position] == pair[1])
+        if not depth:
+            return position + 1
+    return len(text)
+
+
+def calls_in(body, names):
+    """The calls in a function's body that matter for ordering, and those to `names`."""
+    return [name for name in CALL.findall(body) if ORDERING.fullmatch(name) or name in names]
+
+
+def untied(name, text, top):
+    """What differs between the threads of a test, of which this is the text, and the code below `top` that they
+    stand for."""
+    models = declared(name, text)
+    found = [] if models else ["names no function that it models"]
+    for thread, path, function, names in models:
+        who = f"{thread} models {function}() of {path}"
+        try:
+            source = (top / path).read_text(encoding="utf-8")
+        except OSError as error:
+            found.append(f"{who}: {error.strerror}")
+            continue
+        there = [calls_in(body, names) for body in bodies(source, function)]
+        # A stub for a kernel without the feature has nothing to order.
+        there = [calls for calls in there if calls] or there[:1]
+        if len(there) != 1:
+            found.append(f"{who}: {len(there)} definitions")
+        elif there[0] != names:
+            found.append(f"{who} as {' '.join(names)}, but it has {' '.join(there[0]) or 'none of that'}")
+    return found
