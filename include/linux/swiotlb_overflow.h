@@ -8,13 +8,11 @@
 
 #include <linux/compiler.h>
 #include <linux/device.h>
-#include <linux/dma-direction.h>
 #include <linux/types.h>
 #include <asm/barrier.h>
 
 phys_addr_t swiotlb_overflow_map(struct device *dev, phys_addr_t orig_addr, size_t mapping_size,
-				 size_t alloc_size, unsigned int alloc_align_mask,
-				 enum dma_data_direction dir, unsigned long attrs);
+				 size_t alloc_size, unsigned int alloc_align_mask, unsigned long attrs);
 
 #ifdef CONFIG_SWIOTLB_OVERFLOW
 
@@ -33,8 +31,8 @@ static inline bool is_swiotlb_overflow(struct device *dev, phys_addr_t paddr)
 {
 	/*
 	 * The address came from the CPU that mapped it, by whatever way the driver has: do not look for it
-	 * with what was read before. Pairs with smp_mb() in swiotlb_overflow_publish(), and, for an address
-	 * whose memory was part of such a buffer before, in swiotlb_overflow_retire().
+	 * with what was read before. Pairs with smp_wmb() in swiotlb_overflow_publish(), and, for an address
+	 * whose memory was part of such a buffer before, with smp_mb() in swiotlb_overflow_retire().
 	 */
 	smp_rmb();
 	return unlikely(READ_ONCE(dev->dma_overflow_classes)) && swiotlb_overflow_find(dev, paddr);

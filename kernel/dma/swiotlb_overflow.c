@@ -235,7 +235,7 @@ static void swiotlb_overflow_free_memory(const struct swiotlb_overflow_buf *buf)
 		break;
 	case OVERFLOW_ATOMIC_POOL:
 		if (IS_ENABLED(CONFIG_DMA_COHERENT_POOL))
-			dma_free_from_pool(buf->dev, buf->vaddr, buf->memory);
+			WARN_ON_ONCE(!dma_free_from_pool(buf->dev, buf->vaddr, buf->memory));
 		break;
 	default:
 		kmem_cache_free(slot_caches[buf->source], buf->vaddr);
@@ -333,9 +333,10 @@ static void clear_padding(const struct swiotlb_overflow_buf *buf)
 }
 
 /*
- * From here on every CPU that is given an address of the mapping finds the buffer. A full barrier, not
- * smp_wmb(): the bit may be one that another CPU has set and this one has only seen. Pairs with smp_rmb() in
- * is_swiotlb_overflow().
+ * From here on every CPU that is given an address of the mapping finds the buffer, however it is given it.
+ * smp_wmb() orders the list before the address, and pairs with smp_rmb() in is_swiotlb_overflow(). It does so
+ * for the bit too, also if another CPU has set it and this one has only seen it, as hlist_add_head_rcu() is a
+ * store release and comes after the test.
  */
 static void swiotlb_overflow_publish(struct swiotlb_overflow_buf *buf)
 {
@@ -347,14 +348,15 @@ static void swiotlb_overflow_publish(struct swiotlb_overflow_buf *buf)
 	spin_lock_irqsave(overflow_lock(hash), flags);
 	hlist_add_head_rcu(&buf->node, &overflow_table[hash]);
 	spin_unlock_irqrestore(overflow_lock(hash), flags);
-	smp_mb();
+	smp_wmb();
 }
 
 /*
  * The memory is free before the grace period is over: whoever is still on the list does not look for an
  * address in it. Its next user may map it as it is, and a lookup of that address must not find the buffer
- * any more. smp_mb() orders the deletion before the free; the allocator's locks hand that on to the next
- * user, and smp_rmb() in is_swiotlb_overflow() is what it pairs with.
+ * any more. smp_mb() has the deletion propagate to all CPUs before the memory is free, by whatever way it
+ * gets to the next user, and pairs with smp_rmb() in is_swiotlb_overflow(). The lock does that for a
+ * deletion that changes a neighbour instead of the head of the list.
  */
 static void swiotlb_overflow_retire(struct swiotlb_overflow_buf *buf)
 {
@@ -546,19 +548,17 @@ free_descriptor:
  * @mapping_size:	bytes to bounce
  * @alloc_size:		bytes that the device can see, @mapping_size or more
  * @alloc_align_mask:	alignment of the memory that the device can see, less one
- * @dir:		direction of the mapping; the buffer is filled whatever it is
  * @attrs:		DMA_ATTR_NO_WARN: do not log a failure
  *
- * Any context in which a spinlock_t can be taken; does not wait for memory. All else in the memory of the
- * buffer is zero. There are no such buffers for devices with a restricted pool, without a pool, and where the
+ * Any context in which a spinlock_t can be taken; does not wait for memory. The buffer is filled whatever the
+ * direction will be, and all else in its memory is zero. There are no such buffers for devices with a restricted pool, without a pool, and where the
  * pool is remapped to be seen by the host (swiotlb_unencrypted_base); Xen has its own path and does not come
  * here.
  *
  * Return: the physical address of the mapping, or DMA_MAPPING_ERROR.
  */
 phys_addr_t swiotlb_overflow_map(struct device *dev, phys_addr_t orig_addr, size_t mapping_size,
-				 size_t alloc_size, unsigned int alloc_align_mask,
-				 enum dma_data_direction dir, unsigned long attrs)
+				 size_t alloc_size, unsigned int alloc_align_mask, unsigned long attrs)
 {
 	struct io_tlb_mem *mem = dev->dma_io_tlb_mem;
 

@@ -317,6 +317,7 @@ static const struct reach reaches[] = {
 	{ "33 bits", DMA_BIT_MASK(33) },
 	{ "32 bits", DMA_BIT_MASK(32) },
 	{ "31 bits", DMA_BIT_MASK(31) },
+	{ "24 bits", DMA_BIT_MASK(24) },
 	{ "bus limit of 32 bits", DMA_BIT_MASK(64), DMA_BIT_MASK(32) },
 	{ "bus limit of 31 bits", DMA_BIT_MASK(32), DMA_BIT_MASK(31) },
 	/* Only memory above 4 GB has an address there. */
@@ -338,13 +339,14 @@ static void memory_is_in_reach(struct kunit *test)
 	const struct reach *reach = test->param_value;
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
 	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_64K, 1));
+	u64 limit = min_not_zero(reach->mask, reach->bus_limit);
 	dma_addr_t addr[ARRAY_SIZE(lengths)], last;
 	unsigned int i;
 
 	if (memblock_end_of_DRAM() - 1 <= DMA_BIT_MASK(33))
 		kunit_skip(test, "memory above 8 GB");
-	if (!IS_ENABLED(CONFIG_ZONE_DMA) && reach->mask < DMA_BIT_MASK(32))
-		kunit_skip(test, "a zone for that");
+	if (!IS_ENABLED(CONFIG_ZONE_DMA) || limit < DMA_BIT_MASK(zone_dma_bits))
+		kunit_skip(test, "a zone of no more than that");
 	dev->bus_dma_limit = reach->bus_limit;
 	*dev->dma_mask = reach->mask;
 	if (reach->range)
@@ -354,7 +356,7 @@ static void memory_is_in_reach(struct kunit *test)
 		addr[i] = swiotlb_map(dev, data, lengths[i], DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr[i]));
 		last = addr[i] + lengths[i] - 1;
-		KUNIT_EXPECT_LE(test, (u64)last, min_not_zero(reach->mask, reach->bus_limit));
+		KUNIT_EXPECT_LE(test, (u64)last, limit);
 		if (reach->range) {
 			KUNIT_EXPECT_GE(test, (u64)addr[i], (u64)reach->dma_start);
 			KUNIT_EXPECT_LT(test, (u64)last, (u64)reach->dma_start + reach->range);
@@ -525,6 +527,9 @@ static void exact_fit(struct kunit *test)
 		addr = swiotlb_map(dev, data, fits[i].size, DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
 		KUNIT_EXPECT_EQ(test, (size_t)atomic_long_read(&dev->dma_overflow_bytes), fits[i].memory);
+		if (fits[i].memory >= PAGE_SIZE)
+			KUNIT_EXPECT_EQ(test, swiotlb_overflow_lookup(dev, dma_to_phys(dev, addr))->source,
+					is_power_of_2(fits[i].memory) ? OVERFLOW_PAGES : OVERFLOW_SINGLE_PAGES);
 		dma_unmap_single(dev, addr, fits[i].size, DMA_TO_DEVICE);
 	}
 }
