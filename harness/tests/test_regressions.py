@@ -47,3 +47,10 @@ class Load(unittest.TestCase):
     def test_unknown_lane(self):
         with self.assertRaises(ui.Failure):
             regressions.load("6.1", {})
+
+
+class Options(unittest.TestCase):
+    def test_option_that_the_tree_does_not_have_is_left_out(self):
+        text = "# A comment\nCONFIG_A=y\nCONFIG_B=1\n# CONFIG_C is not set\n# CONFIG_D is not set\n"
+        self.assertEqual(regressions.without_unknown(text, {"A", "D"}),
+                         "# A comment\nCONFIG_A=y\n# CONFIG_D is not set\n")

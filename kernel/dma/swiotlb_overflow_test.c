@@ -680,7 +680,6 @@ static void failed_allocation_loses_nothing(struct kunit *test)
 		failures = 0;
 		for (nth = 1; nth < 10; nth++) {
 			failed = test_failed(OVERFLOW_FAIL_MEMORY);
-			kunit_info(test, "expect: FAULT_INJECTION: forcing a failure\n");
 			current->fail_nth = nth;
 			addr = swiotlb_map(dev, data, lengths[i], DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
 			nth = current->fail_nth ? 10 : nth;
