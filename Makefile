@@ -16,7 +16,7 @@ help:
 	@echo 'make mutants   break each property on purpose and see that its test notices'
 	@echo 'make litmus    run the litmus tests, and hold them against the code that they model'
 	@echo 'make regressions  the bugs of the base that the tests show, without the series and with it'
-	@echo 'make bench     instructions, base and series side by side'
+	@echo 'make bench     instructions, base and series side by side; swiotlb on newer kernels too'
 	@echo 'make clean     remove what was built; the cache stays'
 	@echo
 	@echo 'BASE=$(BASE) OUT=out CACHE=~/.cache/dma-reach'

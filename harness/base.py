@@ -86,6 +86,53 @@ def quoted(path):
     return raw
 
 
+def offered(package, options=()):
+    """Versions of a package that apt can get, newest first; `options` are apt's."""
+    done = subprocess.run(["apt-cache", *options, "madison", package], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True, check=False)
+    versions = {line.split("|")[1].strip() for line in done.stdout.splitlines()
+                if line.count("|") >= 2 and line.rstrip().endswith("Packages")}
+
+    def compare(a, b):
+        return -1 if subprocess.run(["dpkg", "--compare-versions", a, "gt", b],
+                                    check=False).returncode == 0 else 1
+    return sorted(versions, key=functools.cmp_to_key(compare))
+
+
+def download(package, version, folder, options=()):
+    """Get a package from apt into an empty folder; its path."""
+    os.chmod(folder, 0o755)         # apt downloads as a user of its own, which has to see it
+    say(f"downloading {package} {version}")
+    done = subprocess.run(["apt-get", "-q", *options, "download", f"{package}={version}"], cwd=folder,
+                          env={**os.environ, "LC_ALL": "C"}, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    found = list(Path(folder).glob("*.deb"))
+    if done.returncode or len(found) != 1:
+        words = [line for line in done.stdout.splitlines() if line.startswith("E:")]
+        raise Failure(f"cannot download {package} {version}: {(words or ['apt failed'])[0]}",
+                      "look at the network, " + OFFLINE)
+    return found[0]
+
+
+def inner_tarball(deb, folder):
+    """Unpack the kernel's tarball from a linux-source package; its path, or None if there is none."""
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL) as process:
+        try:
+            with tarfile.open(fileobj=process.stdout, mode="r|", bufsize=1 << 20) as tar:
+                for member in tar:
+                    if member.isreg() and re.search(r"/linux-source-[^/]*\.tar(\.[a-z0-9]+)?$", member.name):
+                        inner = Path(folder) / os.path.basename(member.name)
+                        with open(inner, "wb") as out:
+                            shutil.copyfileobj(tar.extractfile(member), out, 1 << 20)
+                        return inner
+        except tarfile.TarError:
+            pass
+        finally:
+            process.kill()
+    return None
+
+
 class Base:
     """A base (`6.1`): its record in series/<name>/base.toml, and its releases in CACHE."""
 
@@ -240,22 +287,7 @@ class Base:
     def _import_deb(self, path, keys):
         """Import the tarball inside a linux-source package."""
         with tempfile.TemporaryDirectory(dir=self.cache) as tmp:
-            with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(path)], stdout=subprocess.PIPE,
-                                  stderr=subprocess.DEVNULL) as process:
-                inner = None
-                try:
-                    with tarfile.open(fileobj=process.stdout, mode="r|", bufsize=1 << 20) as tar:
-                        for member in tar:
-                            if member.isreg() and re.search(r"/linux-source-[^/]*\.tar(\.[a-z0-9]+)?$",
-                                                            member.name):
-                                inner = Path(tmp) / os.path.basename(member.name)
-                                with open(inner, "wb") as out:
-                                    shutil.copyfileobj(tar.extractfile(member), out, 1 << 20)
-                                break
-                except tarfile.TarError:
-                    inner = None
-                finally:
-                    process.kill()
+            inner = inner_tarball(path, tmp)
             if inner is None:
                 raise Failure(f"{path} is not a linux-source package", "give one such as "
                               f"{self.package}_{self.version}_all.deb")
@@ -353,15 +385,7 @@ class Base:
 
     def _offered(self):
         """Versions of the package that apt can get, newest first."""
-        done = subprocess.run(["apt-cache", "madison", self.package], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True, check=False)
-        versions = {line.split("|")[1].strip() for line in done.stdout.splitlines()
-                    if line.count("|") >= 2 and line.rstrip().endswith("Packages")}
-
-        def compare(a, b):
-            return -1 if subprocess.run(["dpkg", "--compare-versions", a, "gt", b],
-                                        check=False).returncode == 0 else 1
-        return sorted(versions, key=functools.cmp_to_key(compare))
+        return offered(self.package)
 
     def _from_debian(self):
         """The commit of the Debian package: the recorded version if it can be had."""
@@ -390,17 +414,8 @@ class Base:
 
     def _download(self, version):
         with tempfile.TemporaryDirectory(dir=self.cache) as tmp:
-            os.chmod(tmp, 0o755)        # apt downloads as a user of its own, which has to see it
-            say(f"downloading {self.package} {version}")
-            done = subprocess.run(["apt-get", "-q", "download", f"{self.package}={version}"], cwd=tmp,
-                                  env={**os.environ, "LC_ALL": "C"}, stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-            found = list(Path(tmp).glob("*.deb"))
-            if done.returncode or len(found) != 1:
-                words = [line for line in done.stdout.splitlines() if line.startswith("E:")]
-                raise Failure(f"cannot download {self.package} {version}: {(words or ['apt failed'])[0]}",
-                              "look at the network, " + OFFLINE)
-            commit = self._import_deb(found[0], [f"package-{version}"])
+            deb = download(self.package, version, tmp)
+            commit = self._import_deb(deb, [f"package-{version}"])
         if version == self.version and self._known(f"sha256-{self.sha256}") != commit:
             raise Failure(f"{self.package} {version} does not hold the tarball that base.toml records",
                           f"compare its checksum with sha256 in series/{self.name}/base.toml")

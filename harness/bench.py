@@ -9,12 +9,28 @@ import json
 import re
 import shutil
 
-from harness import guest, kbuild, lanes, packages, paths, report, ui
+from harness import guest, kbuild, lanes, newer, packages, paths, report, ui
 
 USE = "bench"
 SOURCE = paths.TOP / "bench"
 SIDES = ("base", "series")
 COUNTED = ["-icount", "shift=0,sleep=off", "-smp", "1"]
+BOOT = ["slab_nomerge", "swiotlb=512,1"]                # the pool has the size that bench_swiotlb.c wants
+BOOT_SERIES = ["swiotlb_overflow=2G,100"]
+SWIOTLB = "swiotlb_"
+NEWER_ARCH = "x86_64"                                   # newer kernels run bench_swiotlb.c only, here only
+# What the series wants to reach on x86_64. None: what the base has.
+BARS = {
+    r"over_512_map_\d+": 1250,
+    r"over_512_sync_\d+": 170,
+    r"over_512_unmap_all_\d+": 600,
+    r"over_512_\w+_spread": 1.2,
+    r"over_512_bytes": 2300,
+    r"over_65536_map_\d+": 27000,
+    r"back": 1000,
+    r"(hit|direct)_\w+": None,
+}
+LEAST = {"aligned": 36}
 LINE = re.compile(r"bench: (\S+) ([\d.]+) (\S+)$", re.M)
 
 
@@ -27,6 +43,8 @@ def rows(arch, base, series):
     """Lines of the table: both numbers and what they differ by."""
     found = []
     for name in dict.fromkeys([*base, *series]):
+        if name.startswith(SWIOTLB):
+            continue
         if name not in base or name not in series:
             raise ui.Failure(f"{name} was measured on one side only", f"see {ui.short(lanes.log_dir(USE))}")
         before, after = base[name][0], series[name][0]
@@ -35,22 +53,60 @@ def rows(arch, base, series):
     return found
 
 
+def swiotlb(values):
+    """The numbers of bench_swiotlb.c, with the spread of each cost over what is outstanding."""
+    found = {name.removeprefix(SWIOTLB): value for name, value in values.items() if name.startswith(SWIOTLB)}
+    costs = {}
+    for name, (number, _) in found.items():
+        cost = re.fullmatch(r"(over_\d+_\w+)_\d+", name)
+        if cost:
+            costs.setdefault(cost[1], []).append(number)
+    for name, numbers in costs.items():
+        found[f"{name}_spread"] = (max(numbers) / min(numbers) if min(numbers) else 1.0, "max/min")
+    return found
+
+
+def verdict(name, base, series):
+    """The bar that the series has to get under (or, of LEAST, up to), and whether it does."""
+    least = LEAST.get(name)
+    bar = next((bar for pattern, bar in BARS.items() if re.fullmatch(pattern, name)), False)
+    if bar is None:
+        bar = base.get(name, (False,))[0]
+    if bar is False and least is None:
+        return "", ""
+    number = series.get(name, (None,))[0]
+    met = number is not None and (number >= least if least is not None else number <= bar)
+    return (f">={least}" if least is not None else f"<={bar:g}"), "met" if met else "missed"
+
+
+def swiotlb_rows(arch, columns):
+    """Lines of the table of all kernels; `columns` are results() of base, series and newer kernels."""
+    columns = [swiotlb(values) for values in columns]
+    found = []
+    for name in dict.fromkeys(name for values in columns for name in values):
+        unit = next(values[name][1] for values in columns if name in values)
+        numbers = (f"{values[name][0]:.2f}" if name in values else "-" for values in columns)
+        bar = verdict(name, *columns[:2]) if arch == NEWER_ARCH else ("", "")
+        found.append((arch, name, *numbers, unit, *bar))
+    return found
+
+
 def folder(arch, side):
     """Objects of one side's kernel."""
     return lanes.out(USE) / "build" / paths.BASE / f"{arch}-{side}"
 
 
-def configure(arch, side):
+def configure(arch, side, tree):
     """Write .config from the fragments of the base."""
     build, fragments = folder(arch, side), paths.TOP / "series" / paths.BASE / "bench"
     build.mkdir(parents=True, exist_ok=True)
-    text = "".join((fragments / f"{name}.config").read_text(encoding="utf-8") for name in ("common", arch))
+    names = ("common", arch) if side in SIDES else ("common", arch, "newer")
+    text = "".join((fragments / f"{name}.config").read_text(encoding="utf-8") for name in names)
     wanted = build / "fragments"
     if (build / ".config").exists() and wanted.exists() and wanted.read_text(encoding="utf-8") == text:
         return
     (build / ".config").write_text(text, encoding="utf-8")
-    kbuild.make(lanes.tree_dir(USE), build, arch, ["olddefconfig"],
-                lanes.log_dir(USE) / f"{arch}-{side}.config.log")
+    kbuild.make(tree, build, arch, ["olddefconfig"], lanes.log_dir(USE) / f"{arch}-{side}.config.log")
     config = (build / ".config").read_text(encoding="utf-8").splitlines()
     lost = [line for line in text.splitlines() if re.match(r"CONFIG_|# CONFIG_", line) and
             line not in config and not (line.endswith("not set") and line.split()[1] + "=" not in "\n".join(config))]
@@ -60,15 +116,20 @@ def configure(arch, side):
     wanted.write_text(text, encoding="utf-8")
 
 
-def build(arch, side):
+def build(arch, side, tree):
     """Build one side's kernel and the modules for it; returns the modules."""
-    tree, log = lanes.tree_dir(USE), lanes.log_dir(USE) / f"{arch}-{side}"
-    configure(arch, side)
+    log = lanes.log_dir(USE) / f"{arch}-{side}"
+    configure(arch, side, tree)
     kbuild.make(tree, folder(arch, side), arch, [guest.MACHINES[arch][0].rsplit("/", 1)[1], "modules"],
                 f"{log}.build.log", name=f"build of {arch}-{side}")
     work = folder(arch, side) / "dma-reach-bench"
     shutil.rmtree(work, ignore_errors=True)
-    shutil.copytree(SOURCE, work)
+    if side in SIDES:
+        shutil.copytree(SOURCE, work)
+    else:
+        work.mkdir()
+        shutil.copy(SOURCE / "bench_swiotlb.c", work)
+        (work / "Kbuild").write_text("obj-m := bench_swiotlb.o\n", encoding="ascii")
     kbuild.make(tree, folder(arch, side), arch, [f"M={work}", "modules"], f"{log}.modules.log",
                 name=f"modules for {arch}-{side}")
     return sorted(work.glob("*.ko"))
@@ -80,7 +141,8 @@ def measure(arch, side, modules):
     initrd = folder(arch, side) / "initramfs"
     initrd.write_bytes(guest.initramfs(program, modules))
     log = lanes.log_dir(USE) / f"{arch}-{side}.console.log"
-    console = guest.boot(arch, folder(arch, side), initrd, log, ["slab_nomerge"], COUNTED)
+    parameters = BOOT + (BOOT_SERIES if side == "series" else [])
+    console = guest.boot(arch, folder(arch, side), initrd, log, parameters, COUNTED)
     trouble = next((line for line in console.splitlines() if report.TROUBLE.search(line)), None)
     found = results(console)
     if trouble or not found:
@@ -92,27 +154,41 @@ def cmd_bench():
     """Build, boot and compare."""
     from harness import series
     arches = list(guest.MACHINES)
-    steps = ui.Steps("bench", 2 + len(SIDES) * (1 + 2 * len(arches)))
+    steps = ui.Steps("bench", 3 + len(SIDES) * (1 + 2 * len(arches)) + 2 * len(newer.NAMES))
     with steps.step("look for packages"):
         packages.ensure(guest.packages(arches))
     with steps.step("compose the series"):
         tip = series.prepare(paths.BASE)
+    with steps.step("look for newer kernels"):
+        others = newer.sources(lanes.log_dir(USE))
+    steps.total -= 2 * (len(newer.NAMES) - len(others))
     found = {}
+
+    def numbers(arch, side, tree):
+        with steps.step(f"build {arch}, {side}"):
+            modules = build(arch, side, tree)
+        with steps.step(f"boot {arch}, {side}"):
+            found[arch, side] = measure(arch, side, modules)
     for side in SIDES:
         with steps.step(f"put the {side} into a work tree"):
             tip.checkout(tip.base_commit if side == "base" else tip.tip, lanes.tree_dir(USE))
         for arch in arches:
-            with steps.step(f"build {arch}, {side}"):
-                modules = build(arch, side)
-            with steps.step(f"boot {arch}, {side}"):
-                found[arch, side] = measure(arch, side, modules)
+            numbers(arch, side, lanes.tree_dir(USE))
+    for side, (tree, _) in others.items():
+        numbers(NEWER_ARCH, side, tree)
     table = [row for arch in arches for row in rows(arch, *(found[arch, side] for side in SIDES))]
+    bounce = [row for arch in arches
+              for row in swiotlb_rows(arch, [found.get((arch, side), {}) for side in (*SIDES, *others)])]
     kept = paths.OUT / "report/bench.json"
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps({f"{arch}-{side}": values for (arch, side), values in found.items()}, indent=1)
                     + "\n", encoding="utf-8")
     ui.say()
     for line in report.table(("arch", "what", "base", "series", "difference", "", "unit"), table):
+        ui.say(line)
+    ui.say()
+    versions = [version for _, version in others.values()]
+    for line in report.table(("arch", "swiotlb", *SIDES, *versions, "unit", "bar", ""), bounce):
         ui.say(line)
     ui.say("With -icount shift=0 one ns is one instruction.")
     ui.say(f"logs: {ui.short(lanes.log_dir(USE))}, numbers: {ui.short(kept)}")

@@ -6,8 +6,9 @@ import subprocess
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 
-from harness import bench, guest, ui
+from harness import bench, guest, newer, ui
 
 
 class Numbers(unittest.TestCase):
@@ -24,6 +25,66 @@ class Numbers(unittest.TestCase):
     def test_one_side_only(self):
         with self.assertRaises(ui.Failure):
             bench.rows("arm64", {"a": (1.0, "ns")}, {})
+
+
+class Swiotlb(unittest.TestCase):
+    """The table of all kernels."""
+
+    BASE = {"swiotlb_hit_512_map": (100.0, "ns"), "slab_fast_64": (1.0, "ns")}
+    SERIES = {"swiotlb_hit_512_map": (100.0, "ns"), "swiotlb_over_512_sync_1": (100.0, "ns"),
+              "swiotlb_over_512_sync_64": (180.0, "ns"), "swiotlb_aligned": (36.0, "of_36")}
+
+    def test_other_table_is_without_it(self):
+        self.assertEqual([row[1] for row in bench.rows("arm64", self.BASE, {**self.SERIES, "slab_fast_64": (1.0, "ns")})],
+                         ["slab_fast_64"])
+
+    def test_rows(self):
+        self.assertEqual(bench.swiotlb_rows("x86_64", [self.BASE, self.SERIES, {}]), [
+            ("x86_64", "hit_512_map", "100.00", "100.00", "-", "ns", "<=100", "met"),
+            ("x86_64", "over_512_sync_1", "-", "100.00", "-", "ns", "<=170", "met"),
+            ("x86_64", "over_512_sync_64", "-", "180.00", "-", "ns", "<=170", "missed"),
+            ("x86_64", "aligned", "-", "36.00", "-", "of_36", ">=36", "met"),
+            ("x86_64", "over_512_sync_spread", "-", "1.80", "-", "max/min", "<=1.2", "missed")])
+
+    def test_bars_are_of_one_architecture(self):
+        self.assertEqual({row[-2:] for row in bench.swiotlb_rows("arm64", [self.BASE, self.SERIES])}, {("", "")})
+
+    def test_no_number_is_a_miss(self):
+        self.assertEqual(bench.verdict("back", {}, {}), ("<=1000", "missed"))
+        self.assertEqual(bench.verdict("over_64_map_1", {}, {}), ("", ""))
+
+
+class Newer(unittest.TestCase):
+    """Where newer kernels come from."""
+
+    def test_choice_of_package(self):
+        names = ["linux-source-6.1", "linux-source-7.9", "linux-source-7.10", "linux-source"]
+        self.assertEqual(newer.choose("7.9", names), "linux-source-7.9")
+        self.assertEqual(newer.choose("7.3", names), "linux-source-7.10")
+        self.assertIsNone(newer.choose("8.0", names))
+
+    def test_given(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(newer.paths, "CACHE", Path(folder)):
+            tree, archive, log = Path(folder) / "linux-6.12", Path(folder) / "a.tar", Path(folder) / "log"
+            tree.mkdir()
+            (tree / "Makefile").write_text("VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 3\n", encoding="ascii")
+            subprocess.run(["tar", "-cf", archive, "-C", folder, tree.name], check=True)
+            for given in (tree, archive):
+                with mock.patch.dict("os.environ", {"KERNEL_SRC_6_12": str(given)}):
+                    found, version = newer.source("6.12", log)
+                self.assertEqual(version, "6.12.3")
+                self.assertEqual((found / "Makefile").read_bytes(), (tree / "Makefile").read_bytes())
+
+    def test_left_out(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(newer.paths, "CACHE", Path(folder)), \
+                mock.patch.object(newer, "from_apt", side_effect=ui.Failure("apt offers none")), \
+                mock.patch.object(newer.shutil, "which", lambda _: "/usr/bin/apt-get"), \
+                mock.patch.dict("os.environ", {"KERNEL_SRC_6_12": "", "KERNEL_SRC_7_3": "/nowhere"}), \
+                mock.patch.object(newer.ui, "say") as said:
+            self.assertEqual(newer.sources(Path(folder)), {})
+        lines = [call.args[0] for call in said.call_args_list]
+        self.assertEqual([line.split(":")[0] for line in lines], ["6.12 is left out", "7.3 is left out"])
+        self.assertIn("set KERNEL_SRC_7_3", lines[1])
 
 
 class Archive(unittest.TestCase):

@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What bouncing costs, in the pool and when the pool is full.
+ *
+ * direct:  a device that reaches all of memory
+ * hit:     a device with a 32-bit mask and buffers above 4 GB, while the pool has room
+ * over:    the same while the pool is full, with 1 to 4096 buffers outstanding, first in first out
+ *   map, unmap: DMA_BIDIRECTIONAL, so that each copies the whole buffer
+ *   sync:       dma_sync_single_for_cpu() of 64 bytes
+ *   unmap_all:  the unmap, and what it leaves to RCU, workqueues and others to do
+ *   failed:     maps that failed; there are no costs then
+ *   bytes:      memory taken by a map, on average of 4096
+ * back:    from the end of 4096 unmaps of 64 KB until their memory is free
+ * aligned: maps that keep the low 12 address bits for a device that wants this, and keep the data
+ *
+ * The pool has to have POOL_SLOTS slots: boot with swiotlb=512,1 and one processor. A kernel with
+ * CONFIG_SWIOTLB_DYNAMIC adds a pool after an overflow, when its worker runs; this module keeps the
+ * processor until all costs that depend on the number of pools are taken.
+ *
+ * Public interfaces only, the same source for each kernel. Run it with -icount shift=0, where a
+ * nanosecond is an instruction. Prints "bench: <name> <number> <unit>".
+ */
+#include <linux/delay.h>
+#include <linux/dma-mapping.h>
+#include <linux/init.h>
+#include <linux/irqflags.h>
+#include <linux/kernel.h>
+#include <linux/kthread.h>
+#include <linux/ktime.h>
+#include <linux/math64.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/platform_device.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/sizes.h>
+#include <linux/string.h>
+#include <linux/vmalloc.h>
+#include <linux/vmstat.h>
+
+#define POOL_SLOTS	512
+#define SLOT		SZ_2K
+#define MOST		4096		/* buffers outstanding */
+#define LEAST_MAPS	1024		/* that an average is taken of */
+#define WARM		512		/* maps that use up what is left in slabs */
+#define MOST_FILLERS	(64 * POOL_SLOTS)
+#define SYNC		64
+#define ALIGN_MASK	(SZ_4K - 1)
+#define SPIN		256
+
+struct cost {
+	u64 map;
+	u64 sync;
+	u64 unmap;
+	unsigned int maps;
+	unsigned int failed;
+};
+
+static const size_t sizes[] __initconst = { 64, 512, SZ_4K, SZ_64K };
+static const unsigned int outstanding[] __initconst = { 1, 64, 1024, MOST };
+
+enum dev_kind { DIRECT, BOUNCED, ALIGNED, FILLER, USERS };
+
+static struct platform_device *users[USERS] __initdata;
+static dma_addr_t buffers[MOST + WARM] __initdata;
+static dma_addr_t *fillers __initdata;
+static unsigned int nr_fillers __initdata, pool_slots __initdata = POOL_SLOTS;
+static void *source __initdata;		/* above 4 GB */
+static u64 clock_cost __initdata;	/* of reading the clock */
+static u64 spin_cost __initdata;	/* times 1024 */
+static unsigned long spins;
+
+static dma_addr_t __init map(struct device *dev, void *data, size_t size)
+{
+	return dma_map_single_attrs(dev, data, size, DMA_BIDIRECTIONAL, DMA_ATTR_NO_WARN);
+}
+
+static void __init unmap(struct device *dev, dma_addr_t buffer, size_t size)
+{
+	dma_unmap_single(dev, buffer, size, DMA_BIDIRECTIONAL);
+}
+
+static void __init show(const char *name, u64 sum, unsigned int count, const char *unit)
+{
+	u32 rest;
+	u64 whole = div_u64_rem(div_u64(sum * 100 + count / 2, count), 100, &rest);
+
+	pr_info("bench: swiotlb_%s %llu.%02u %s\n", name, whole, rest, unit);
+}
+
+static u64 __init since(u64 start)
+{
+	u64 ns = ktime_get_ns() - start;
+
+	return ns > clock_cost ? ns - clock_cost : 0;
+}
+
+/* With what the lists of the processors hold. */
+static unsigned long __init free_memory(void)
+{
+	struct zone *zone = NODE_DATA(0)->node_zones;
+	unsigned long pages = 0;
+	int i, cpu;
+
+	for (i = 0; i < MAX_NR_ZONES; i++, zone++) {
+		if (!populated_zone(zone))
+			continue;
+		pages += zone_page_state_snapshot(zone, NR_FREE_PAGES);
+		for_each_online_cpu(cpu)
+			pages += per_cpu_ptr(zone->per_cpu_pageset, cpu)->count;
+	}
+	return pages;
+}
+
+/* Another device takes all slots; its own overflow, if it gets there, is not in anybody's way. */
+static void __init fill_pool(void)
+{
+	struct device *dev = &users[FILLER]->dev;
+
+	for (; nr_fillers < min(pool_slots, MOST_FILLERS); nr_fillers++) {
+		fillers[nr_fillers] = map(dev, source, SLOT);
+		if (dma_mapping_error(dev, fillers[nr_fillers]))
+			break;
+	}
+}
+
+static void __init empty_pool(void)
+{
+	while (nr_fillers)
+		unmap(&users[FILLER]->dev, fillers[--nr_fillers], SLOT);
+}
+
+/* The worker, if it runs from now on, adds a pool of the same size. */
+static void __init pool_grows(void)
+{
+	if (IS_ENABLED(CONFIG_SWIOTLB_DYNAMIC))
+		pool_slots += POOL_SLOTS;
+}
+
+/* Maps and unmaps @count buffers, @many of them at a time; stops when a map fails. */
+static void __init run(struct device *dev, size_t size, unsigned int many, unsigned int count,
+		       struct cost *cost)
+{
+	unsigned long irq;
+	unsigned int i;
+	u64 start;
+
+	for (*cost = (struct cost){}; cost->maps < count && !cost->failed; cost->maps += many) {
+		local_irq_save(irq);
+		start = ktime_get_ns();
+		for (i = 0; i < many; i++)
+			buffers[i] = map(dev, source, size);
+		cost->map += since(start);
+		for (i = 0; i < many; i++)
+			cost->failed += !!dma_mapping_error(dev, buffers[i]);
+		if (!cost->failed) {
+			start = ktime_get_ns();
+			for (i = 0; i < many; i++)
+				dma_sync_single_for_cpu(dev, buffers[i], SYNC, DMA_BIDIRECTIONAL);
+			cost->sync += since(start);
+		}
+		start = ktime_get_ns();
+		for (i = 0; i < many; i++)
+			if (!dma_mapping_error(dev, buffers[i]))
+				unmap(dev, buffers[i], size);
+		cost->unmap += since(start);
+		local_irq_restore(irq);
+	}
+}
+
+static void __init show_cost(const char *what, size_t size, const char *suffix,
+			     const struct cost *cost)
+{
+	char name[40];
+
+	snprintf(name, sizeof(name), "%s_%zu_map%s", what, size, suffix);
+	show(name, cost->map, cost->maps, "ns");
+	snprintf(name, sizeof(name), "%s_%zu_sync%s", what, size, suffix);
+	show(name, cost->sync, cost->maps, "ns");
+	snprintf(name, sizeof(name), "%s_%zu_unmap%s", what, size, suffix);
+	show(name, cost->unmap, cost->maps, "ns");
+}
+
+static bool __init bench_pool(enum dev_kind kind, const char *what, size_t size)
+{
+	struct cost cost;
+
+	run(&users[kind]->dev, size, 64, LEAST_MAPS, &cost);
+	if (cost.failed)
+		return false;
+	show_cost(what, size, "", &cost);
+	return true;
+}
+
+static void __init bench_overflow(size_t size, unsigned int many, struct cost *cost)
+{
+	char suffix[8];
+
+	run(&users[BOUNCED]->dev, size, many, max_t(unsigned int, many, LEAST_MAPS), cost);
+	snprintf(suffix, sizeof(suffix), "_%u", many);
+	if (!cost->failed)
+		show_cost("over", size, suffix, cost);
+}
+
+static void __init bench_memory(size_t size)
+{
+	struct device *dev = &users[BOUNCED]->dev;
+	unsigned long before = 0, after;
+	unsigned int i, failed = 0;
+	char name[32];
+
+	for (i = 0; i < ARRAY_SIZE(buffers); i++) {
+		if (i == WARM)
+			before = free_memory();
+		buffers[i] = map(dev, source, size);
+		failed += !!dma_mapping_error(dev, buffers[i]);
+	}
+	after = free_memory();
+	for (i = 0; i < ARRAY_SIZE(buffers); i++)
+		if (!dma_mapping_error(dev, buffers[i]))
+			unmap(dev, buffers[i], size);
+	if (failed)
+		return;
+	snprintf(name, sizeof(name), "over_%zu_bytes", size);
+	show(name, (u64)(before - after) << PAGE_SHIFT, MOST, "bytes");
+}
+
+/* The linear map stands in for the device: what was mapped is read, what is unmapped is written. */
+static bool __init keeps(struct device *dev, size_t size, unsigned int offset)
+{
+	void *data = source + offset, *seen;
+	dma_addr_t buffer;
+	bool good;
+
+	memset(data, 0x5a, size);
+	buffer = map(dev, data, size);
+	if (dma_mapping_error(dev, buffer))
+		return false;
+	seen = phys_to_virt(buffer);
+	good = (buffer & ALIGN_MASK) == offset && !memchr_inv(seen, 0x5a, size);
+	memset(seen, 0xa5, size);
+	unmap(dev, buffer, size);
+	return good && !memchr_inv(data, 0xa5, size);
+}
+
+static void __init bench_alignment(void)
+{
+	static const unsigned int sizes[] __initconst = { 512, 2048, 4096, 65536 };
+	static const unsigned int offsets[] __initconst = {
+		0, 0x100, 0x200, 0x400, 0x600, 0x800, 0xa00, 0xc00, 0xe00
+	};
+	unsigned int i, j, good = 0;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		for (j = 0; j < ARRAY_SIZE(offsets); j++)
+			good += keeps(&users[ALIGNED]->dev, sizes[i], offsets[j]);
+	show("aligned", good, 1, "of_36");
+}
+
+/* Takes the time that nobody else wants: QEMU's clock jumps while the processor is idle. */
+static int spin(void *unused)
+{
+	unsigned int i;
+
+	sched_set_normal(current, MAX_NICE);
+	while (!kthread_should_stop()) {
+		for (i = 0; i < SPIN; i++)
+			barrier();
+		WRITE_ONCE(spins, spins + 1);
+		schedule();
+	}
+	return 0;
+}
+
+/* Everything that was queued has run, and nobody frees memory any more. */
+static void __init settle(void)
+{
+	unsigned long last;
+	int i = 0;
+
+	do {
+		last = free_memory();
+		rcu_barrier();
+		msleep(20);
+	} while (++i < 3 || (free_memory() != last && i < 100));
+}
+
+/*
+ * Instructions that others need after @count maps and unmaps. spin() runs whenever nobody else does, so
+ * the processor is never idle and time is instructions; how often spin() went round tells how many of
+ * them were its own. Ticks are part of spin_cost, so that a longer wait does not count as work.
+ */
+static s64 __init work_after(size_t size, unsigned int many, unsigned int count)
+{
+	struct cost cost;
+	unsigned long before;
+	u64 start, ns;
+
+	preempt_disable();
+	fill_pool();
+	run(&users[BOUNCED]->dev, size, many, count, &cost);
+	pool_grows();
+	before = READ_ONCE(spins);
+	start = ktime_get_ns();
+	preempt_enable();
+	settle();
+	ns = ktime_get_ns() - start;
+	return ns - (((READ_ONCE(spins) - before) * spin_cost) >> 10);
+}
+
+/* Other work of the kernel comes in between now and then: the least of some tries. */
+static s64 __init least_work(size_t size, unsigned int many, unsigned int count, unsigned int tries)
+{
+	s64 least = S64_MAX;
+
+	while (tries--)
+		least = min(least, work_after(size, many, count));
+	return least;
+}
+
+/* @alone is what settling takes anyhow, with its grace periods and a new pool. */
+static void __init bench_deferred(size_t size, unsigned int many, const struct cost *cost, s64 alone)
+{
+	u64 unmaps = div_u64(cost->unmap * MOST, cost->maps);
+	s64 work = least_work(size, many, MOST, 2) - alone;
+	char name[32];
+
+	snprintf(name, sizeof(name), "over_%zu_unmap_all_%u", size, many);
+	show(name, unmaps + max(work, 0LL), MOST, "ns");
+}
+
+static int __init calibrate(void)
+{
+	unsigned long before = READ_ONCE(spins);
+	u64 start = ktime_get_ns();
+
+	msleep(200);
+	if (READ_ONCE(spins) == before)
+		return -EIO;
+	spin_cost = div64_ul((ktime_get_ns() - start) << 10, READ_ONCE(spins) - before);
+	return 0;
+}
+
+static void __init bench_back(void)
+{
+	struct device *dev = &users[BOUNCED]->dev;
+	unsigned long before, wanted, irq;
+	unsigned int i;
+	u64 start, ns;
+
+	settle();
+	preempt_disable();
+	fill_pool();
+	before = free_memory();
+	for (i = 0; i < MOST; i++)
+		buffers[i] = map(dev, source, SZ_64K);
+	wanted = free_memory();
+	wanted += (before - wanted) / 64 * 63;		/* a slab may keep some */
+	pool_grows();
+	preempt_enable();
+	settle();
+	local_irq_save(irq);
+	for (i = 0; i < MOST; i++)
+		unmap(dev, buffers[i], SZ_64K);
+	start = ktime_get_ns();
+	local_irq_restore(irq);
+	do {
+		ns = ktime_get_ns() - start;
+		if (free_memory() >= wanted)
+			break;
+		schedule();
+	} while (ns < 60ULL * NSEC_PER_SEC);
+	show("back", ns, NSEC_PER_USEC, "us");
+}
+
+static int __init bench_all(void)
+{
+	static struct cost costs[ARRAY_SIZE(sizes)][ARRAY_SIZE(outstanding)] __initdata;
+	unsigned int i, j, failed, all_failed = 0;
+	struct task_struct *spinner;
+	char name[32];
+	s64 alone = 0;
+	bool good;
+	int err;
+
+	preempt_disable();
+	good = bench_pool(DIRECT, "direct", SZ_4K) && bench_pool(BOUNCED, "hit", 512) &&
+	       bench_pool(BOUNCED, "hit", SZ_4K);
+	fill_pool();
+	bench_alignment();
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		bench_memory(sizes[i]);
+		failed = 0;
+		for (j = 0; j < ARRAY_SIZE(outstanding); j++) {
+			bench_overflow(sizes[i], outstanding[j], &costs[i][j]);
+			failed += costs[i][j].failed;
+		}
+		snprintf(name, sizeof(name), "over_%zu_failed", sizes[i]);
+		show(name, failed, 1, "maps");
+		all_failed += failed;
+	}
+	pool_grows();
+	preempt_enable();
+	if (!good || all_failed)
+		return good ? 0 : -EIO;
+
+	settle();
+	spinner = kthread_run(spin, NULL, "bench_spin");
+	if (IS_ERR(spinner))
+		return PTR_ERR(spinner);
+	err = calibrate();
+	if (!err)
+		alone = least_work(SZ_4K, 1, 1, 4);
+	for (i = 0; i < ARRAY_SIZE(sizes) && !err; i++)
+		for (j = 0; j < ARRAY_SIZE(outstanding); j++)
+			bench_deferred(sizes[i], outstanding[j], &costs[i][j], alone);
+	kthread_stop(spinner);
+	if (!err)
+		bench_back();
+	return err;
+}
+
+static int __init add_users(void)
+{
+	struct platform_device *user;
+	int i, err;
+
+	for (i = 0; i < USERS; i++) {
+		user = platform_device_register_simple("bench_swiotlb", i, NULL, 0);
+		if (IS_ERR(user))
+			return PTR_ERR(user);
+		users[i] = user;
+		err = dma_set_mask(&user->dev, DMA_BIT_MASK(i == DIRECT ? 64 : 32));
+		if (err)
+			return err;
+	}
+	return dma_set_min_align_mask(&users[ALIGNED]->dev, ALIGN_MASK), 0;
+}
+
+static int __init bench_init(void)
+{
+	unsigned int order = get_order(SZ_64K + SZ_4K);
+	u64 start;
+	int i, err;
+
+	source = (void *)__get_free_pages(GFP_KERNEL | __GFP_ZERO, order);
+	fillers = vmalloc_array(MOST_FILLERS, sizeof(*fillers));
+	err = source && fillers ? add_users() : -ENOMEM;
+	if (!err && upper_32_bits(virt_to_phys(source)) == 0)
+		err = -EINVAL;
+	if (!err) {
+		start = ktime_get_ns();
+		clock_cost = ktime_get_ns() - start;
+		err = bench_all();
+		empty_pool();
+	}
+	for (i = 0; i < USERS; i++)
+		platform_device_unregister(users[i]);
+	vfree(fillers);
+	if (source)
+		free_pages((unsigned long)source, order);
+	return err;
+}
+module_init(bench_init);
+
+MODULE_DESCRIPTION("Costs of bouncing, in the pool and when it is full");
+MODULE_LICENSE("GPL");
