@@ -19,15 +19,15 @@ phys_addr_t swiotlb_overflow_map(struct device *dev, phys_addr_t orig_addr, size
 bool swiotlb_overflow_find(struct device *dev, phys_addr_t paddr);
 
 /**
- * is_swiotlb_overflow() - whether a physical address is one of a transient bounce buffer
+ * has_swiotlb_overflow() - whether an address may be one of a transient bounce buffer
  * @dev:	the device that the address was mapped for
- * @paddr:	physical address, any byte of a mapping of @dev
  *
- * Any context. A device that never had such a buffer pays a load and a test.
+ * To be asked after the address was read, and before swiotlb_overflow_find() and the like. Any context. A load
+ * and a test is all that a device pays that never had such a buffer.
  *
- * Return: true if the byte at @paddr is part of a mapping of @dev that lives in a transient buffer.
+ * Return: false if @dev never had a transient buffer.
  */
-static inline bool is_swiotlb_overflow(struct device *dev, phys_addr_t paddr)
+static inline bool has_swiotlb_overflow(struct device *dev)
 {
 	/*
 	 * The address came from the CPU that mapped it, by whatever way the driver has: do not look for it
@@ -35,10 +35,20 @@ static inline bool is_swiotlb_overflow(struct device *dev, phys_addr_t paddr)
 	 * whose memory was part of such a buffer before, with smp_mb() in swiotlb_overflow_retire().
 	 */
 	smp_rmb();
-	return unlikely(READ_ONCE(dev->dma_overflow_classes)) && swiotlb_overflow_find(dev, paddr);
+	return READ_ONCE(dev->dma_overflow_classes);
+}
+
+static inline bool is_swiotlb_overflow(struct device *dev, phys_addr_t paddr)
+{
+	return unlikely(has_swiotlb_overflow(dev)) && swiotlb_overflow_find(dev, paddr);
 }
 
 #else
+
+static inline bool has_swiotlb_overflow(struct device *dev)
+{
+	return false;
+}
 
 static inline bool is_swiotlb_overflow(struct device *dev, phys_addr_t paddr)
 {

@@ -41,6 +41,7 @@
 #include <linux/mm.h>
 #include <linux/percpu.h>
 #include <linux/rculist.h>
+#include <linux/rcupdate.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/string.h>
@@ -54,7 +55,10 @@
 
 /* 4096 buffers have four to a list at the worst of two sizes, and the table is eight pages. */
 #define HASH_BITS	12
-#define LOCK_BITS	6
+#define GROUP_BITS	5
+
+/* Descriptors that share a grace period. As many less one in each group wait for company. */
+#define RETIRED_BATCH	8
 
 /* Part of all memory that transient buffers may take, unless swiotlb_overflow= says otherwise */
 #define DEFAULT_CAP_SHIFT	3
@@ -101,6 +105,7 @@ static const char * const failure_names[OVERFLOW_FAILURES] = {
  * @dev:	device of the mapping; only compared
  * @start:	physical address of the first byte of the mapping
  * @orig_addr:	physical address that is bounced to there
+ * @retired:	instead of @orig_addr when it is off its list: the next one in the group's retired
  * @vaddr:	address of the first byte of the memory, @offset before the mapping; not always in the linear map
  * @size:	of the mapping, in bytes
  * @memory:	bytes taken, as charged
@@ -109,13 +114,16 @@ static const char * const failure_names[OVERFLOW_FAILURES] = {
  * @source:	enum swiotlb_overflow_source
  * @rcu:	to free the descriptor
  *
- * Written before it is published, read only from then on.
+ * What a lookup reads, and all else up to the unmap, is written before it is published, and read only then.
  */
 struct swiotlb_overflow_buf {
 	struct hlist_node	node;
 	struct device		*dev;
 	phys_addr_t		start;
-	phys_addr_t		orig_addr;
+	union {
+		phys_addr_t			orig_addr;
+		struct swiotlb_overflow_buf	*retired;
+	};
 	void			*vaddr;
 	u32			size;
 	u32			memory;
@@ -128,12 +136,15 @@ struct swiotlb_overflow_buf {
 static struct hlist_head overflow_table[1 << HASH_BITS] __read_mostly;
 
 /*
- * Each for the lists whose number ends in its own. Taken by maps and unmaps of all devices, on any CPU and
- * in hard interrupts too; held over the change of a list only, and never with another lock.
+ * What the lists share whose number ends in that of the group. The lock is taken by maps and unmaps of all
+ * devices, on any CPU and in hard interrupts too; held over the change of a list only, and never with another
+ * lock. It protects the descriptors that are off the lists and wait for a grace period, too.
  */
-static struct {
-	spinlock_t lock;
-} ____cacheline_aligned_in_smp overflow_locks[1 << LOCK_BITS];
+static struct overflow_group {
+	spinlock_t			lock;
+	unsigned int			nr_retired;
+	struct swiotlb_overflow_buf	*retired;
+} ____cacheline_aligned_in_smp overflow_groups[1 << GROUP_BITS];
 
 static struct kmem_cache *slot_caches[OVERFLOW_ZONES] __ro_after_init;
 
@@ -160,9 +171,9 @@ static unsigned int overflow_hash(phys_addr_t addr, unsigned int class)
 	return hash_64(addr >> class, HASH_BITS);
 }
 
-static spinlock_t *overflow_lock(unsigned int hash)
+static struct overflow_group *overflow_group(unsigned int hash)
 {
-	return &overflow_locks[hash & (ARRAY_SIZE(overflow_locks) - 1)].lock;
+	return &overflow_groups[hash % ARRAY_SIZE(overflow_groups)];
 }
 
 /* Not an address that dma-direct makes of the physical one, but one of an IOMMU: the memory may lie anywhere. */
@@ -334,47 +345,73 @@ static void clear_padding(const struct swiotlb_overflow_buf *buf)
 
 /*
  * From here on every CPU that is given an address of the mapping finds the buffer, however it is given it.
- * smp_wmb() orders the list before the address, and pairs with smp_rmb() in is_swiotlb_overflow(). It does so
+ * smp_wmb() orders the list before the address, and pairs with smp_rmb() in has_swiotlb_overflow(). It does so
  * for the bit too, also if another CPU has set it and this one has only seen it, as hlist_add_head_rcu() is a
  * store release and comes after the test.
  */
 static void swiotlb_overflow_publish(struct swiotlb_overflow_buf *buf)
 {
 	unsigned int hash = overflow_hash(buf->start, buf->class);
+	struct overflow_group *group = overflow_group(hash);
 	unsigned long flags;
 
 	if (!test_bit(buf->class, &buf->dev->dma_overflow_classes))
 		set_bit(buf->class, &buf->dev->dma_overflow_classes);
-	spin_lock_irqsave(overflow_lock(hash), flags);
+	spin_lock_irqsave(&group->lock, flags);
 	hlist_add_head_rcu(&buf->node, &overflow_table[hash]);
-	spin_unlock_irqrestore(overflow_lock(hash), flags);
+	spin_unlock_irqrestore(&group->lock, flags);
 	smp_wmb();
+}
+
+static void overflow_free_retired(struct rcu_head *rcu)
+{
+	struct swiotlb_overflow_buf *buf = container_of(rcu, struct swiotlb_overflow_buf, rcu);
+	void *bufs[RETIRED_BATCH];
+	size_t count = 0;
+
+	for (; buf; buf = buf->retired)
+		bufs[count++] = buf;
+	kfree_bulk(count, bufs);
 }
 
 /*
  * The memory is free before the grace period is over: whoever is still on the list does not look for an
  * address in it. Its next user may map it as it is, and a lookup of that address must not find the buffer
  * any more. smp_mb() has the deletion propagate to all CPUs before the memory is free, by whatever way it
- * gets to the next user, and pairs with smp_rmb() in is_swiotlb_overflow(). The lock does that for a
+ * gets to the next user, and pairs with smp_rmb() in has_swiotlb_overflow(). The lock does that for a
  * deletion that changes a neighbour instead of the head of the list.
+ *
+ * The descriptors of a group wait together, with one callback for RETIRED_BATCH of them. Another CPU may
+ * complete the batch as soon as the lock is free, hence rcu_read_lock().
  */
 static void swiotlb_overflow_retire(struct swiotlb_overflow_buf *buf)
 {
 	unsigned int hash = overflow_hash(buf->start, buf->class);
+	struct overflow_group *group = overflow_group(hash);
+	struct swiotlb_overflow_buf *batch = NULL;
 	unsigned long flags;
 
-	spin_lock_irqsave(overflow_lock(hash), flags);
+	rcu_read_lock();
+	spin_lock_irqsave(&group->lock, flags);
 	hlist_del_rcu(&buf->node);
-	spin_unlock_irqrestore(overflow_lock(hash), flags);
+	buf->retired = group->retired;
+	group->retired = buf;
+	if (++group->nr_retired == RETIRED_BATCH) {
+		batch = buf;
+		group->retired = NULL;
+		group->nr_retired = 0;
+	}
+	spin_unlock_irqrestore(&group->lock, flags);
 	smp_mb();
 	swiotlb_overflow_free_memory(buf);
-	kfree_rcu(buf, rcu);
+	rcu_read_unlock();
+	if (batch)
+		call_rcu(&batch->rcu, overflow_free_retired);
 }
 
 /*
  * The buffer that has this byte of a mapping. For who owns the mapping the descriptor stays after the return,
- * as the unmap is by the owner too. Follows the barrier in is_swiotlb_overflow(), of this or an earlier call
- * for the address.
+ * as the unmap is by the owner too. Follows the barrier in has_swiotlb_overflow().
  */
 static struct swiotlb_overflow_buf *swiotlb_overflow_lookup(struct device *dev, phys_addr_t paddr)
 {
@@ -408,26 +445,11 @@ bool swiotlb_overflow_find(struct device *dev, phys_addr_t paddr)
 	return swiotlb_overflow_lookup(dev, paddr);
 }
 
-/**
- * swiotlb_overflow_bounce() - copy between a transient buffer and what is mapped
- * @dev:	device of the mapping
- * @tlb_addr:	physical address in the buffer to begin at
- * @size:	in bytes; what goes beyond the mapping is not copied, with a warning
- * @dir:	DMA_TO_DEVICE to the buffer, DMA_FROM_DEVICE from it
- *
- * Any context; the caller owns the mapping. An address that is none of the device's buffers is warned of.
- */
-void swiotlb_overflow_bounce(struct device *dev, phys_addr_t tlb_addr, size_t size,
-			     enum dma_data_direction dir)
+static void overflow_copy(const struct swiotlb_overflow_buf *buf, size_t offset, size_t size,
+			  enum dma_data_direction dir)
 {
-	struct swiotlb_overflow_buf *buf = swiotlb_overflow_lookup(dev, tlb_addr);
-	size_t offset;
-
-	if (dev_WARN_ONCE(dev, !buf, "%pa is not mapped to a bounce buffer\n", &tlb_addr))
-		return;
-	offset = tlb_addr - buf->start;
 	if (size > buf->size - offset) {
-		dev_WARN_ONCE(dev, 1, "Buffer overflow detected. Mapping size: %u. Access: %zu+%zu.\n",
+		dev_WARN_ONCE(buf->dev, 1, "Buffer overflow detected. Mapping size: %u. Access: %zu+%zu.\n",
 			      buf->size, offset, size);
 		size = buf->size - offset;
 	}
@@ -435,21 +457,48 @@ void swiotlb_overflow_bounce(struct device *dev, phys_addr_t tlb_addr, size_t si
 }
 
 /**
- * swiotlb_overflow_unmap() - free a transient buffer
+ * swiotlb_overflow_bounce() - copy between a transient buffer and what is mapped
+ * @dev:	device of the mapping
+ * @tlb_addr:	physical address in the buffer to begin at
+ * @size:	in bytes; what goes beyond the mapping is not copied, with a warning
+ * @dir:	DMA_TO_DEVICE to the buffer, DMA_FROM_DEVICE from it
+ *
+ * Any context; the caller owns the mapping. Follows has_swiotlb_overflow(). Does nothing if the address is none
+ * of a transient buffer of the device.
+ */
+void swiotlb_overflow_bounce(struct device *dev, phys_addr_t tlb_addr, size_t size,
+			     enum dma_data_direction dir)
+{
+	struct swiotlb_overflow_buf *buf = swiotlb_overflow_lookup(dev, tlb_addr);
+
+	if (buf)
+		overflow_copy(buf, tlb_addr - buf->start, size, dir);
+}
+
+/**
+ * swiotlb_overflow_unmap() - copy what a device wrote, and free its transient buffer
  * @dev:	device of the mapping
  * @tlb_addr:	physical address of the mapping's first byte
+ * @size:	of the mapping, in bytes
+ * @dir:	direction of the mapping
+ * @attrs:	DMA_ATTR_SKIP_CPU_SYNC: do not copy
  *
- * Any context; the caller owns the mapping and gives it up. The memory is free on return. An address that is
- * none of the device's buffers is warned of, and nothing is freed.
+ * Any context; the caller owns the mapping and gives it up. Follows has_swiotlb_overflow(). The memory is free
+ * on return. Does nothing if the address is none of a transient buffer of the device; one inside of a mapping is
+ * warned of, and nothing is freed.
  */
-void swiotlb_overflow_unmap(struct device *dev, phys_addr_t tlb_addr)
+void swiotlb_overflow_unmap(struct device *dev, phys_addr_t tlb_addr, size_t size,
+			    enum dma_data_direction dir, unsigned long attrs)
 {
 	struct swiotlb_overflow_buf *buf = swiotlb_overflow_lookup(dev, tlb_addr);
 	size_t memory;
 
-	if (dev_WARN_ONCE(dev, !buf || buf->start != tlb_addr, "%pa is not mapped to a bounce buffer\n",
-			  &tlb_addr))
+	if (!buf)
 		return;
+	if (dev_WARN_ONCE(dev, buf->start != tlb_addr, "Unmap inside of a mapping: %pa\n", &tlb_addr))
+		return;
+	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) && dir != DMA_TO_DEVICE)
+		overflow_copy(buf, 0, size, DMA_FROM_DEVICE);
 	memory = buf->memory;
 	trace_swiotlb_overflow_free(dev, tlb_addr, buf->size, memory);
 	swiotlb_overflow_retire(buf);
@@ -610,8 +659,8 @@ static int __init swiotlb_overflow_init(void)
 	};
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(overflow_locks); i++)
-		spin_lock_init(&overflow_locks[i].lock);
+	for (i = 0; i < ARRAY_SIZE(overflow_groups); i++)
+		spin_lock_init(&overflow_groups[i].lock);
 	for (i = 0; i < OVERFLOW_ZONES; i++) {
 		if ((i == OVERFLOW_SLOT_DMA32 && !IS_ENABLED(CONFIG_ZONE_DMA32)) ||
 		    (i == OVERFLOW_SLOT_DMA && !IS_ENABLED(CONFIG_ZONE_DMA)))

@@ -18,7 +18,8 @@ unsigned long swiotlb_mem_used(struct io_tlb_mem *mem);
 
 void swiotlb_overflow_bounce(struct device *dev, phys_addr_t tlb_addr, size_t size,
 			     enum dma_data_direction dir);
-void swiotlb_overflow_unmap(struct device *dev, phys_addr_t tlb_addr);
+void swiotlb_overflow_unmap(struct device *dev, phys_addr_t tlb_addr, size_t size,
+			    enum dma_data_direction dir, unsigned long attrs);
 
 #else
 
@@ -27,7 +28,8 @@ static inline void swiotlb_overflow_bounce(struct device *dev, phys_addr_t tlb_a
 {
 }
 
-static inline void swiotlb_overflow_unmap(struct device *dev, phys_addr_t tlb_addr)
+static inline void swiotlb_overflow_unmap(struct device *dev, phys_addr_t tlb_addr, size_t size,
+					  enum dma_data_direction dir, unsigned long attrs)
 {
 }
 
