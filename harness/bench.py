@@ -96,32 +96,12 @@ def folder(arch, side):
     return lanes.out(USE) / "build" / paths.BASE / f"{arch}-{side}"
 
 
-def configure(arch, side, tree):
-    """Write .config from the fragments of the base."""
-    build, fragments = folder(arch, side), paths.TOP / "series" / paths.BASE / "bench"
-    build.mkdir(parents=True, exist_ok=True)
-    names = ("common", arch) if side in SIDES else ("common", arch, "newer")
-    text = "".join((fragments / f"{name}.config").read_text(encoding="utf-8") for name in names)
-    wanted = build / "fragments"
-    if (build / ".config").exists() and wanted.exists() and wanted.read_text(encoding="utf-8") == text:
-        return
-    (build / ".config").write_text(text, encoding="utf-8")
-    kbuild.make(tree, build, arch, ["olddefconfig"], lanes.log_dir(USE) / f"{arch}-{side}.config.log")
-    config = (build / ".config").read_text(encoding="utf-8").splitlines()
-    lost = [line for line in text.splitlines() if re.match(r"CONFIG_|# CONFIG_", line) and
-            line not in config and not (line.endswith("not set") and line.split()[1] + "=" not in "\n".join(config))]
-    if lost:
-        raise ui.Failure(f"the kernel's configuration does not take {lost[0]}",
-                         f"mend series/{paths.BASE}/bench/")
-    wanted.write_text(text, encoding="utf-8")
-
-
 def build(arch, side, tree):
     """Build one side's kernel and the modules for it; returns the modules."""
     log = lanes.log_dir(USE) / f"{arch}-{side}"
-    configure(arch, side, tree)
-    kbuild.make(tree, folder(arch, side), arch, [guest.MACHINES[arch][0].rsplit("/", 1)[1], "modules"],
-                f"{log}.build.log", name=f"build of {arch}-{side}")
+    names = ("common", arch) if side in SIDES else ("common", arch, "newer")
+    guest.build(tree, folder(arch, side), arch, [paths.TOP / "series" / paths.BASE / USE / f"{name}.config"
+                                                 for name in names], log, "modules")
     work = folder(arch, side) / "dma-reach-bench"
     shutil.rmtree(work, ignore_errors=True)
     if side in SIDES:

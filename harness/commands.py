@@ -3,7 +3,7 @@
 
 import unittest
 
-from harness import kbuild, lanes, litmus, packages, paths, report, status, ui
+from harness import devices, guest, kbuild, lanes, litmus, packages, paths, report, status, ui
 
 
 def prepare():
@@ -13,11 +13,11 @@ def prepare():
 
 
 def cmd_run():
-    """One lane, from nothing: the quickest way to see the series at work."""
+    """One lane and the devices, from nothing: the quickest way to see the series at work."""
     lane = next(iter(lanes.load(paths.BASE).values()))
-    steps = ui.Steps("run", 5)
+    steps = ui.Steps("run", 5 + devices.steps(devices.SIDES))
     with steps.step("look for packages"):
-        packages.ensure(kbuild.packages([lane.kernel.arch]))
+        packages.ensure(dict.fromkeys([*kbuild.packages([lane.kernel.arch]), *guest.packages([devices.ARCH])]))
     with steps.step(f"fetch Linux {paths.BASE} and compose the series"):
         tip = prepare()
     with steps.step("put the series into a work tree"):
@@ -26,21 +26,27 @@ def cmd_run():
         lanes.build(lane.kernel)
     with steps.step(f"boot {lane.name} with 8 GB of memory"):
         result = lanes.run(lane)
+    found = devices.measure(steps, tip, devices.SIDES, devices.FULL)
     proofs = [proof for case in result.cases() for proof in case.proofs]
     if proofs:
         ui.say()
         for proof in proofs:
             ui.say(f"  {proof}")
-    return finish([result])
+    ui.say()
+    for line in devices.table(found):
+        ui.say(line)
+    return finish([result, devices.judged(found)])
 
 
 def cmd_test():
     """Everything that has to pass before a commit: the harness's tests, the series, the lanes."""
     chosen = lanes.wanted()
     kernels = {lane.kernel.name: lane.kernel for lane in chosen}
-    steps = ui.Steps("test", 6 + len(kernels) + len(chosen))
+    sides = [] if lanes.named() else ["series"]         # a reduced run, and none for lanes that were chosen by name
+    steps = ui.Steps("test", 6 + len(kernels) + len(chosen) + (devices.steps(sides) if sides else 0))
     with steps.step("look for packages"):
-        packages.ensure(kbuild.packages(sorted({kernel.arch for kernel in kernels.values()})))
+        packages.ensure(dict.fromkeys([*kbuild.packages(sorted({kernel.arch for kernel in kernels.values()})),
+                                       *(guest.packages([devices.ARCH]) if sides else [])]))
     with steps.step("test the harness"):
         passed, failed = own_tests()
     results = []
@@ -72,6 +78,13 @@ def cmd_test():
         for lane in mine:
             with steps.step(f"boot {lane.name}"):
                 results.append(lanes.run(lane))
+    if sides:
+        try:
+            results.append(devices.judged(devices.measure(steps, tip, sides, devices.SHORT)))
+        except ui.Failure as failure:
+            ui.say(str(failure))
+            results.append(report.Report("devices", ui.short(failure.log) if failure.log else "",
+                                         problems=[failure.what]))
     return finish(results, passed, failed)
 
 

@@ -2,6 +2,7 @@
 """Guests with a user space of ours: an initramfs whose /init is init.c, with modules and programs."""
 
 import os
+import re
 import stat
 
 from harness import kbuild, paths, ui
@@ -13,6 +14,7 @@ MACHINES = {
 }
 LIBC = {"arm64": "libc6-dev-arm64-cross", "x86_64": "libc6-dev-amd64-cross"}
 TIMEOUT = 1800
+DONE = "init: done, 0 failed"
 
 
 def packages(arches):
@@ -67,17 +69,47 @@ def initramfs(program, modules=(), programs=(), others=()):
     return cpio(found)
 
 
-def boot(arch, build, initrd, log, parameters=(), qemu=()):
-    """Boot a kernel with an initramfs, and return its console. Not to reach its end is a failure."""
+def configure(tree, build, arch, fragments, log):
+    """Write .config from fragments, unless it is there already."""
+    build.mkdir(parents=True, exist_ok=True)
+    text = "".join(path.read_text(encoding="utf-8") for path in fragments)
+    wanted = build / "fragments"
+    if (build / ".config").exists() and wanted.exists() and wanted.read_text(encoding="utf-8") == text:
+        return
+    (build / ".config").write_text(text, encoding="utf-8")
+    kbuild.make(tree, build, arch, ["olddefconfig"], log)
+    config = (build / ".config").read_text(encoding="utf-8").splitlines()
+    lost = [line for line in text.splitlines() if re.match(r"CONFIG_|# CONFIG_", line) and
+            line not in config and not (line.endswith("not set") and line.split()[1] + "=" not in "\n".join(config))]
+    if lost:
+        raise ui.Failure(f"the kernel's configuration does not take {lost[0]}",
+                         f"mend {ui.short(fragments[0].parent)}")
+    wanted.write_text(text, encoding="utf-8")
+
+
+def build(tree, folder, arch, fragments, log, *targets):
+    """Configure and build a kernel; the logs are `log` with something added."""
+    configure(tree, folder, arch, fragments, f"{log}.config.log")
+    kbuild.make(tree, folder, arch, [MACHINES[arch][0].rsplit("/", 1)[1], *targets], f"{log}.build.log",
+                name=f"build of {folder.name}")
+
+
+def start(arch, build, initrd, log, parameters=(), qemu=(), watch=None):
+    """Boot a kernel with an initramfs, and wait until the guest ends, or `watch` raises."""
     image, console, machine = MACHINES[arch]
     words = [f"console={console}", "oops=panic", "panic=-1", *parameters]
     ui.run(["timeout", "--kill-after=10", str(TIMEOUT),
             f"qemu-system-{kbuild.ARCHES[arch][0]}", "-nodefaults", "-nographic", "-no-reboot",
             "-serial", "stdio", *machine, "-m", "8G", *qemu,
             "-kernel", build / image, "-initrd", initrd, "-append", " ".join(words)],
-           log, check=False, name=f"boot of {arch}")
+           log, check=False, watch=watch, name=f"boot of {arch}")
+
+
+def boot(arch, build, initrd, log, parameters=(), qemu=()):
+    """The console of a guest that has to reach its end."""
+    start(arch, build, initrd, log, parameters, qemu)
     text = log.read_text(encoding="utf-8", errors="replace")
-    if "init: done, 0 failed" not in text:
+    if DONE not in text:
         bad = next((line for line in text.splitlines() if "init: " in line and "failed" in line), None)
         raise ui.Failure(f"the {arch} guest did not do its work: {bad or ui.last_lines(text, 1)}",
                          "read its console", log)

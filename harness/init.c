@@ -4,12 +4,14 @@
  *
  * The kernel hands on what follows "--" on its command line: names of modules to insert, in that order.
  * Without any, all of /modules is inserted, in the order of names. Then each file in /programs runs, in
- * the order of names. QEMU runs with -no-reboot, so a reboot is the end on every architecture.
+ * the order of names, with the NAME=value of the command line as environment. QEMU runs with -no-reboot,
+ * so a reboot is the end on every architecture.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
@@ -46,14 +48,13 @@ static void insert(const char *path)
 static void run(const char *path)
 {
 	char *const argv[] = { (char *)path, NULL };
-	char *const envp[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/", NULL };
 	int status = 0;
 	pid_t pid;
 
 	fflush(stdout);
 	pid = fork();
 	if (!pid) {
-		execve(path, argv, envp);
+		execv(path, argv);
 		_exit(127);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) < 0) {
@@ -88,6 +89,7 @@ int main(int argc, char **argv)
 	mount_at("proc", "/proc");
 	mount_at("sysfs", "/sys");
 	mount_at("devtmpfs", "/dev");
+	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	for (i = 1; i < argc; i++)
 		insert(argv[i]);
 	if (argc < 2)

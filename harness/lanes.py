@@ -151,6 +151,11 @@ def run(lane, use=""):
     return result
 
 
+def named():
+    """Whether LANES= gives names."""
+    return os.environ.get("LANES", "") not in ("", "all")
+
+
 def wanted():
     """What the user asked for with LANES=."""
     return select(load(paths.BASE), os.environ.get("LANES", ""))

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Runs in the guests of `make devices`: moves data through one device, and says what came of it.
+ *
+ * The kernel hands on DEVICE, SIZE and FRAMES of its command line as environment. DEVICE is a disk, which fio
+ * writes and verifies as /etc/devices.fio says, or eth: then frames go both ways between eth0 and eth1, and
+ * every byte that arrives is compared with what was sent.
+ *
+ * A disk on which nothing completes for STALLED seconds has hung. Nothing can be cleaned up then: the guest
+ * ends at once.
+ */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <poll.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define OVERFLOW	"/sys/kernel/debug/swiotlb/overflow/"
+#define OUTPUT		"/fio.json"
+#define COMPLAINTS	"/fio.errors"
+
+enum {
+	STALLED		= 60,		/* seconds */
+	LIFE		= 5,		/* seconds between two signs of life, for who watches from outside */
+	WINDOW		= 64,		/* frames on their way in each direction */
+	TOLD		= 1024,		/* frames between two signs of life */
+	SILENCE		= 8000,		/* ms after which what has not arrived is lost */
+	GIVE_UP		= 3,		/* windows that were not complete */
+	SHOWN		= 5,		/* lines of fio's complaints */
+	ETHERTYPE	= 0x88b5,	/* for local experiments */
+};
+
+static const char *setting(const char *name)
+{
+	const char *value = getenv(name);
+
+	if (!value) {
+		printf("devices: no %s\n", name);
+		exit(1);
+	}
+	return value;
+}
+
+static void put(const char *path, const char *word)
+{
+	FILE *file = fopen(path, "w");
+
+	if (file) {
+		fputs(word, file);
+		fclose(file);
+	}
+}
+
+/* The overflow buffers' counters, with everything unmapped; a kernel without them has no such files. */
+static void say_overflow(void)
+{
+	static const char *const names[] = { "buffers", "total", "peak_bytes" };
+	unsigned long long value;
+	char path[64];
+	FILE *file;
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		snprintf(path, sizeof(path), OVERFLOW "%s", names[i]);
+		file = fopen(path, "r");
+		if (!file)
+			continue;
+		if (fscanf(file, "%llu", &value) == 1)
+			printf("devices: overflow %s %llu\n", names[i], value);
+		fclose(file);
+	}
+}
+
+/* Requests of a disk that have completed. */
+static unsigned long completed(const char *disk)
+{
+	unsigned long reads = 0, writes = 0;
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/class/block/%s/stat", disk);
+	file = fopen(path, "r");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%lu %*u %*u %*u %lu", &reads, &writes) != 2)
+		reads = writes = 0;
+	fclose(file);
+	return reads + writes;
+}
+
+static void hung(void)
+{
+	printf("devices: hung, nothing completed for %d s\n", STALLED);
+	say_overflow();
+	fflush(stdout);
+	put("/proc/sysrq-trigger", "w");	/* who waits, for the log */
+	sleep(1);
+	put("/proc/sysrq-trigger", "b");
+	pause();
+}
+
+static void say_file(const char *path, const char *mark, int most)
+{
+	FILE *file = fopen(path, "r");
+	char line[512];
+
+	while (file && most-- && fgets(line, sizeof(line), file))
+		printf("%s%s", mark, line);
+	if (file)
+		fclose(file);
+}
+
+/* Blocks that fio read back and found to be others than it had written. */
+static unsigned long corrupt_blocks(void)
+{
+	FILE *file = fopen(COMPLAINTS, "r");
+	unsigned long count = 0;
+	char line[512];
+
+	while (file && fgets(line, sizeof(line), file))
+		count += strstr(line, "verify failed at") || strstr(line, "verify: bad");
+	if (file)
+		fclose(file);
+	return count;
+}
+
+static int disk(const char *name)
+{
+	unsigned long before = 0, now;
+	int seconds, idle = 0, status = 0;
+	char path[64];
+	pid_t pid;
+
+	snprintf(path, sizeof(path), "/dev/%s", name);
+	for (; access(path, F_OK); sleep(1)) {
+		if (++idle > STALLED)
+			hung();
+	}
+	idle = 0;
+	pid = fork();
+	if (!pid) {
+		dup2(open(COMPLAINTS, O_WRONLY | O_CREAT | O_TRUNC, 0644), STDERR_FILENO);
+		execl("/usr/bin/fio", "fio", "--output-format=json", "--output=" OUTPUT, "/etc/devices.fio", NULL);
+		_exit(127);
+	}
+	for (seconds = 1; !waitpid(pid, &status, WNOHANG); seconds++) {
+		sleep(1);
+		now = completed(name);
+		idle = now == before ? idle + 1 : 0;
+		before = now;
+		if (idle >= STALLED)
+			hung();
+		if (seconds % LIFE == 0)
+			printf("devices: %lu requests done\n", now);
+	}
+	say_file(COMPLAINTS, "devices: fio says ", SHOWN);
+	say_file(OUTPUT, "fio| ", -1);
+	printf("devices: corrupt %lu\n", corrupt_blocks());
+	if (WIFEXITED(status) && WEXITSTATUS(status) <= 1)	/* 1: there were errors, which are in the output */
+		return 0;
+	printf("devices: fio ended with wait status %#x\n", status);
+	return 1;
+}
+
+struct nic {
+	int fd;
+	struct ifreq request;		/* its flags, once it is up */
+	unsigned char address[ETH_ALEN];
+};
+
+struct counts {
+	unsigned long sent, received, corrupt, bytes;
+};
+
+static int nic_open(struct nic *nic, const char *name)
+{
+	struct sockaddr_ll where = { .sll_family = AF_PACKET, .sll_protocol = htons(ETHERTYPE) };
+	int i, room = 16 << 20;
+	struct ifreq *request = &nic->request;
+
+	nic->fd = socket(AF_PACKET, SOCK_RAW, htons(ETHERTYPE));
+	memset(request, 0, sizeof(*request));
+	strncpy(request->ifr_name, name, IFNAMSIZ - 1);
+	if (nic->fd < 0 || ioctl(nic->fd, SIOCGIFHWADDR, request))
+		return -1;
+	memcpy(nic->address, request->ifr_hwaddr.sa_data, ETH_ALEN);
+	if (ioctl(nic->fd, SIOCGIFINDEX, request))
+		return -1;
+	where.sll_ifindex = request->ifr_ifindex;
+	if (ioctl(nic->fd, SIOCGIFFLAGS, request))
+		return -1;
+	request->ifr_flags |= IFF_UP;
+	if (ioctl(nic->fd, SIOCSIFFLAGS, request) || bind(nic->fd, (struct sockaddr *)&where, sizeof(where)))
+		return -1;
+	setsockopt(nic->fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
+	for (i = 0; i < 20; i++, sleep(1)) {
+		if (!ioctl(nic->fd, SIOCGIFFLAGS, request) && (request->ifr_flags & IFF_RUNNING))
+			return 0;
+	}
+	return -1;
+}
+
+/* Frame `number` from one NIC to the other: its length and bytes follow from these three. */
+static size_t frame(unsigned char *to, const struct nic *source, const struct nic *target, uint32_t number)
+{
+	uint32_t word = (number + 1) * 2654435761u ^ source->address[ETH_ALEN - 1];
+	size_t i, length;
+
+	memcpy(to, target->address, ETH_ALEN);
+	memcpy(to + ETH_ALEN, source->address, ETH_ALEN);
+	to[12] = ETHERTYPE >> 8;
+	to[13] = ETHERTYPE & 0xff;
+	memcpy(to + ETH_HLEN, &number, sizeof(number));
+	length = ETH_ZLEN + word % (ETH_FRAME_LEN - ETH_ZLEN + 1);
+	for (i = ETH_HLEN + sizeof(number); i < length; i++) {
+		word ^= word << 13;
+		word ^= word >> 17;
+		word ^= word << 5;
+		to[i] = word;
+	}
+	return length;
+}
+
+static void receive(const struct nic *at, const struct nic *from, struct counts *counts)
+{
+	unsigned char got[2048], wanted[ETH_FRAME_LEN];
+	ssize_t length = recv(at->fd, got, sizeof(got), MSG_DONTWAIT);
+	uint32_t number;
+
+	if (length < ETH_ZLEN)
+		return;
+	memcpy(&number, got + ETH_HLEN, sizeof(number));
+	if (frame(wanted, from, at, number) == (size_t)length && !memcmp(got, wanted, length)) {
+		counts->received++;
+		counts->bytes += length;
+	} else {
+		counts->corrupt++;
+	}
+}
+
+static void nic_close(struct nic *nic)
+{
+	nic->request.ifr_flags &= ~IFF_UP;
+	if (ioctl(nic->fd, SIOCSIFFLAGS, &nic->request))
+		perror("devices: interface down");
+	close(nic->fd);
+}
+
+static int frames(uint32_t total)
+{
+	unsigned char buffer[ETH_FRAME_LEN];
+	struct counts counts = { 0 };
+	uint32_t number = 0;
+	struct nic nics[2];
+	int side, incomplete = 0;
+
+	if (nic_open(&nics[0], "eth0") || nic_open(&nics[1], "eth1")) {
+		perror("devices: no link");
+		return 1;
+	}
+	while (number < total && incomplete < GIVE_UP) {
+		unsigned long start = counts.received + counts.corrupt, wanted = 0;
+		uint32_t end = number + WINDOW;
+
+		for (; number < end; number++) {
+			for (side = 0; side < 2; side++) {
+				size_t length = frame(buffer, &nics[side], &nics[!side], number);
+
+				counts.sent++;
+				if (send(nics[side].fd, buffer, length, 0) == (ssize_t)length)
+					wanted++;
+			}
+		}
+		while (counts.received + counts.corrupt - start < wanted) {
+			struct pollfd polled[2] = { { nics[0].fd, POLLIN, 0 }, { nics[1].fd, POLLIN, 0 } };
+
+			if (poll(polled, 2, SILENCE) <= 0)
+				break;
+			for (side = 0; side < 2; side++) {
+				if (polled[side].revents)
+					receive(&nics[side], &nics[!side], &counts);
+			}
+		}
+		if (number % TOLD == 0)
+			printf("devices: %lu frames received\n", counts.received);
+		incomplete += counts.received + counts.corrupt - start < 2 * WINDOW;
+	}
+	printf("devices: frames sent %lu received %lu corrupt %lu bytes %lu\n", counts.sent, counts.received,
+	       counts.corrupt, counts.bytes);
+	nic_close(&nics[0]);
+	nic_close(&nics[1]);
+	if (number < total)
+		printf("devices: gave up, too many frames are lost\n");
+	return 0;
+}
+
+int main(void)
+{
+	const char *device = setting("DEVICE");
+	int status;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	if (mount("debugfs", "/sys/kernel/debug", "debugfs", 0, ""))
+		perror("devices: debugfs");
+	status = strcmp(device, "eth") ? disk(device) : frames(strtoul(setting("FRAMES"), NULL, 0));
+	say_overflow();
+	return status;
+}
