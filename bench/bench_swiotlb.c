@@ -4,7 +4,7 @@
  *
  * direct:  a device that reaches all of memory
  * hit:     a device with a 32-bit mask and buffers above 4 GB, while the pool has room
- * over:    the same while the pool is full, with 1 to 4096 buffers outstanding, first in first out
+ * over:    the same while the pool is full, with 1 to 4096 buffers outstanding; the oldest goes first
  *   map, unmap: DMA_BIDIRECTIONAL, so that each copies the whole buffer
  *   sync:       dma_sync_single_for_cpu() of 64 bytes
  *   unmap_all:  the unmap, and what it leaves to RCU, workqueues and others to do
@@ -34,6 +34,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sizes.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
@@ -41,18 +42,19 @@
 #define POOL_SLOTS	512
 #define SLOT		SZ_2K
 #define MOST		4096		/* buffers outstanding */
-#define LEAST_MAPS	1024		/* that an average is taken of */
+#define COUNT		1024		/* that an average is taken of */
 #define WARM		512		/* maps that use up what is left in slabs */
 #define MOST_FILLERS	(64 * POOL_SLOTS)
 #define SYNC		64
 #define ALIGN_MASK	(SZ_4K - 1)
 #define SPIN		256
+#define BATCH		2048
 
 struct cost {
 	u64 map;
 	u64 sync;
 	u64 unmap;
-	unsigned int maps;
+	unsigned int count;
 	unsigned int failed;
 };
 
@@ -137,35 +139,38 @@ static void __init pool_grows(void)
 		pool_slots += POOL_SLOTS;
 }
 
-/* Maps and unmaps @count buffers, @many of them at a time; stops when a map fails. */
+/* With @many buffers outstanding, @count times: syncs and unmaps the oldest, and maps another one. */
 static void __init run(struct device *dev, size_t size, unsigned int many, unsigned int count,
 		       struct cost *cost)
 {
 	unsigned long irq;
+	dma_addr_t *oldest;
 	unsigned int i;
 	u64 start;
 
-	for (*cost = (struct cost){}; cost->maps < count && !cost->failed; cost->maps += many) {
-		local_irq_save(irq);
-		start = ktime_get_ns();
-		for (i = 0; i < many; i++)
-			buffers[i] = map(dev, source, size);
-		cost->map += since(start);
-		for (i = 0; i < many; i++)
-			cost->failed += !!dma_mapping_error(dev, buffers[i]);
-		if (!cost->failed) {
-			start = ktime_get_ns();
-			for (i = 0; i < many; i++)
-				dma_sync_single_for_cpu(dev, buffers[i], SYNC, DMA_BIDIRECTIONAL);
-			cost->sync += since(start);
-		}
-		start = ktime_get_ns();
-		for (i = 0; i < many; i++)
-			if (!dma_mapping_error(dev, buffers[i]))
-				unmap(dev, buffers[i], size);
-		cost->unmap += since(start);
-		local_irq_restore(irq);
+	*cost = (struct cost){ .count = count };
+	for (i = 0; i < many; i++) {
+		buffers[i] = map(dev, source, size);
+		cost->failed += !!dma_mapping_error(dev, buffers[i]);
 	}
+	local_irq_save(irq);
+	for (i = 0; i < count && !cost->failed; i++) {
+		oldest = &buffers[i % many];
+		start = ktime_get_ns();
+		dma_sync_single_for_cpu(dev, *oldest, SYNC, DMA_BIDIRECTIONAL);
+		cost->sync += since(start);
+		start = ktime_get_ns();
+		unmap(dev, *oldest, size);
+		cost->unmap += since(start);
+		start = ktime_get_ns();
+		*oldest = map(dev, source, size);
+		cost->map += since(start);
+		cost->failed += !!dma_mapping_error(dev, *oldest);
+	}
+	local_irq_restore(irq);
+	for (i = 0; i < many; i++)
+		if (!dma_mapping_error(dev, buffers[i]))
+			unmap(dev, buffers[i], size);
 }
 
 static void __init show_cost(const char *what, size_t size, const char *suffix,
@@ -174,18 +179,18 @@ static void __init show_cost(const char *what, size_t size, const char *suffix,
 	char name[40];
 
 	snprintf(name, sizeof(name), "%s_%zu_map%s", what, size, suffix);
-	show(name, cost->map, cost->maps, "ns");
+	show(name, cost->map, cost->count, "ns");
 	snprintf(name, sizeof(name), "%s_%zu_sync%s", what, size, suffix);
-	show(name, cost->sync, cost->maps, "ns");
+	show(name, cost->sync, cost->count, "ns");
 	snprintf(name, sizeof(name), "%s_%zu_unmap%s", what, size, suffix);
-	show(name, cost->unmap, cost->maps, "ns");
+	show(name, cost->unmap, cost->count, "ns");
 }
 
 static bool __init bench_pool(enum dev_kind kind, const char *what, size_t size)
 {
 	struct cost cost;
 
-	run(&users[kind]->dev, size, 64, LEAST_MAPS, &cost);
+	run(&users[kind]->dev, size, 64, COUNT, &cost);
 	if (cost.failed)
 		return false;
 	show_cost(what, size, "", &cost);
@@ -196,7 +201,7 @@ static void __init bench_overflow(size_t size, unsigned int many, struct cost *c
 {
 	char suffix[8];
 
-	run(&users[BOUNCED]->dev, size, many, max_t(unsigned int, many, LEAST_MAPS), cost);
+	run(&users[BOUNCED]->dev, size, many, COUNT, cost);
 	snprintf(suffix, sizeof(suffix), "_%u", many);
 	if (!cost->failed)
 		show_cost("over", size, suffix, cost);
@@ -272,12 +277,28 @@ static int spin(void *unused)
 	return 0;
 }
 
+/* kfree_rcu() may wait for seconds to have enough objects for a batch; here they are. */
+static void __init fill_batch(void)
+{
+	struct waiting {
+		struct rcu_head rcu;
+	} *object;
+	unsigned int i;
+
+	for (i = 0; i < BATCH; i++) {
+		object = kmalloc(sizeof(*object), GFP_KERNEL);
+		if (object)
+			kfree_rcu(object, rcu);
+	}
+}
+
 /* Everything that was queued has run, and nobody frees memory any more. */
 static void __init settle(void)
 {
 	unsigned long last;
 	int i = 0;
 
+	fill_batch();
 	do {
 		last = free_memory();
 		rcu_barrier();
@@ -286,9 +307,9 @@ static void __init settle(void)
 }
 
 /*
- * Instructions that others need after @count maps and unmaps. spin() runs whenever nobody else does, so
- * the processor is never idle and time is instructions; how often spin() went round tells how many of
- * them were its own. Ticks are part of spin_cost, so that a longer wait does not count as work.
+ * Instructions that are left to others by @count unmaps. spin() runs whenever nobody else does, so the
+ * processor is never idle and time is instructions; how often spin() went round tells how many of them
+ * were its own. Ticks are part of spin_cost, so that a longer wait does not count as work.
  */
 static s64 __init work_after(size_t size, unsigned int many, unsigned int count)
 {
@@ -298,7 +319,7 @@ static s64 __init work_after(size_t size, unsigned int many, unsigned int count)
 
 	preempt_disable();
 	fill_pool();
-	run(&users[BOUNCED]->dev, size, many, count, &cost);
+	run(&users[BOUNCED]->dev, size, many, count - many, &cost);
 	pool_grows();
 	before = READ_ONCE(spins);
 	start = ktime_get_ns();
@@ -321,7 +342,7 @@ static s64 __init least_work(size_t size, unsigned int many, unsigned int count,
 /* @alone is what settling takes anyhow, with its grace periods and a new pool. */
 static void __init bench_deferred(size_t size, unsigned int many, const struct cost *cost, s64 alone)
 {
-	u64 unmaps = div_u64(cost->unmap * MOST, cost->maps);
+	u64 unmaps = div_u64(cost->unmap * MOST, COUNT);
 	s64 work = least_work(size, many, MOST, 2) - alone;
 	char name[32];
 

@@ -75,7 +75,7 @@ def verdict(name, base, series):
     if bar is False and least is None:
         return "", ""
     number = series.get(name, (None,))[0]
-    met = number is not None and (number >= least if least is not None else number <= bar)
+    met = number is not None and (number >= least if least is not None else round(number, 1) <= round(bar, 1))
     return (f">={least}" if least is not None else f"<={bar:g}"), "met" if met else "missed"
 
 
