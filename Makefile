@@ -2,7 +2,7 @@
 #
 # The front door. The work is done in harness/; variables go there through the environment.
 
-COMMANDS := run test series verify am edit absorb bench check mutants litmus regressions clean
+COMMANDS := run test series verify am edit absorb bench torture check mutants litmus regressions clean
 
 help:
 	@echo 'make run       build the series for arm64, boot it in QEMU, show what its tests prove'
@@ -17,6 +17,7 @@ help:
 	@echo 'make litmus    run the litmus tests, and hold them against the code that they model'
 	@echo 'make regressions  the bugs of the base that the tests show, without the series and with it'
 	@echo 'make bench     instructions, base and series side by side; swiotlb on newer kernels too'
+	@echo 'make torture   bounce buffers under load, every byte checked, with KCSAN too (DURATION=120)'
 	@echo 'make clean     remove what was built; the cache stays'
 	@echo
 	@echo 'BASE=$(BASE) OUT=out CACHE=~/.cache/dma-reach'

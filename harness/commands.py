@@ -3,7 +3,7 @@
 
 import unittest
 
-from harness import kbuild, lanes, litmus, packages, paths, report, status, ui
+from harness import guest, kbuild, lanes, litmus, packages, paths, report, status, ui
 
 
 def prepare():
@@ -40,7 +40,8 @@ def cmd_test():
     kernels = {lane.kernel.name: lane.kernel for lane in chosen}
     steps = ui.Steps("test", 6 + len(kernels) + len(chosen))
     with steps.step("look for packages"):
-        packages.ensure(kbuild.packages(sorted({kernel.arch for kernel in kernels.values()})))
+        packages.ensure([*kbuild.packages(sorted({kernel.arch for kernel in kernels.values()})),
+                         *guest.packages(sorted({lane.kernel.arch for lane in chosen if lane.torture}))])
     with steps.step("test the harness"):
         passed, failed = own_tests()
     results = []

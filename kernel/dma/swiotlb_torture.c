@@ -19,6 +19,7 @@
 
 #include <linux/atomic.h>
 #include <linux/cc_platform.h>
+#include <linux/cpu.h>
 #include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/dma-direct.h>
@@ -416,6 +417,11 @@ static bool map_one(struct torture_chain *chain, struct rnd_state *rnd)
 	return true;
 }
 
+static ktime_t irq_delay(struct rnd_state *rnd)
+{
+	return ns_to_ktime((irq_interval + random_below(rnd, irq_interval)) * NSEC_PER_USEC);
+}
+
 static enum hrtimer_restart map_in_interrupt(struct hrtimer *timer)
 {
 	struct torture_chain *chain = container_of(timer, struct torture_chain, timer);
@@ -424,7 +430,7 @@ static enum hrtimer_restart map_in_interrupt(struct hrtimer *timer)
 	/* Pairs with smp_store_release() below, on another CPU */
 	struct torture_buf *buf = xchg_acquire(slot, NULL);
 
-	hrtimer_forward_now(timer, us_to_ktime(irq_interval + random_below(rnd, irq_interval)));
+	hrtimer_forward_now(timer, irq_delay(rnd));
 	if (!buf)
 		return HRTIMER_RESTART;
 	if (buf->addr != DMA_MAPPING_ERROR) {
@@ -451,7 +457,7 @@ static int mapper(void *arg)
 	unsigned int i;
 
 	if (irq_interval)
-		hrtimer_start(&chain->timer, us_to_ktime(irq_interval), HRTIMER_MODE_REL_PINNED);
+		hrtimer_start(&chain->timer, irq_delay(rnd), HRTIMER_MODE_REL_PINNED);
 	for (i = 0; !kthread_should_stop(); i++) {
 		/* Now the pool is full, now it is almost empty. */
 		if (i % 1024 == 0)
@@ -528,7 +534,7 @@ static void print_parameters(const char *tag)
 		 tag, nmappers, nbuffers, duration, stat_interval, irq_interval, seed, relaxed);
 }
 
-static void stop_thread(struct task_struct **thread)
+static void stop_task(struct task_struct **thread)
 {
 	if (!*thread)
 		return;
@@ -542,13 +548,13 @@ static void stop_all(void)
 	int i;
 
 	for (i = 0; i < nmappers; i++) {
-		stop_thread(&chains[i].mapper);
+		stop_task(&chains[i].mapper);
 		hrtimer_cancel(&chains[i].timer);
 	}
 	WRITE_ONCE(draining, true);
 	for (i = 0; i < nmappers; i++) {
-		stop_thread(&chains[i].syncer);
-		stop_thread(&chains[i].unmapper);
+		stop_task(&chains[i].syncer);
+		stop_task(&chains[i].unmapper);
 	}
 	for (i = 0; i < IRQ_BUFFERS; i++)
 		if (irq_bufs[i].addr != DMA_MAPPING_ERROR)
@@ -591,8 +597,8 @@ static int manager(void *unused)
 	return 0;
 }
 
-static int __init start_thread(struct task_struct **thread, int (*fn)(void *), void *arg,
-			       int number, const char *name)
+static int __init start_task(struct task_struct **thread, int (*fn)(void *), void *arg,
+			     int number, const char *name)
 {
 	unsigned int cpu = cpumask_nth(number % num_online_cpus(), cpu_online_mask);
 	struct task_struct *task = kthread_create(fn, arg, "swiotlb_%s/%u", name, cpu);
@@ -726,13 +732,13 @@ static int __init set_up(void)
 
 static int __init start_chain(struct torture_chain *chain, int number)
 {
-	int err = start_thread(&chain->syncer, syncer, chain, number + 1, "sync");
+	int err = start_task(&chain->syncer, syncer, chain, number + 1, "sync");
 
 	if (!err)
-		err = start_thread(&chain->unmapper, unmapper, chain, number + 2, "unmap");
+		err = start_task(&chain->unmapper, unmapper, chain, number + 2, "unmap");
 	/* It makes work for the others, so they have to be there. */
 	if (!err)
-		err = start_thread(&chain->mapper, mapper, chain, number, "map");
+		err = start_task(&chain->mapper, mapper, chain, number, "map");
 	return err;
 }
 
