@@ -48,7 +48,7 @@ static int nmappers = -1;
 module_param(nmappers, int, 0444);
 MODULE_PARM_DESC(nmappers, "Number of CPUs that map, -1 for all");
 
-static unsigned int nbuffers = 96;
+static unsigned int nbuffers = 128;
 module_param(nbuffers, uint, 0444);
 MODULE_PARM_DESC(nbuffers, "Mappings at a time, for each CPU that maps");
 
