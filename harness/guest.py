@@ -47,13 +47,18 @@ def member(path, number, mode, data):
     return head + b"\0" * (-len(head) % 4) + data + b"\0" * (-len(data) % 4)
 
 
+def program(arch, name, folder, log):
+    """Compile a program for the guest, harness/NAME.c; its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{arch}"
+    ui.run([f"{kbuild.prefix(arch)}gcc", "-static", "-Os", "-s", "-Wall", "-Werror", "-o", path,
+            paths.TOP / f"harness/{name}.c"], log, name=f"build of {name} for {arch}")
+    return path
+
+
 def init(arch, folder, log):
     """Compile /init; its path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    program = folder / f"init-{arch}"
-    ui.run([f"{kbuild.prefix(arch)}gcc", "-static", "-Os", "-s", "-Wall", "-Werror", "-o", program,
-            paths.TOP / "harness/init.c"], log, name=f"build of init for {arch}")
-    return program
+    return program(arch, "init", folder, log)
 
 
 def initramfs(program, modules=(), programs=(), others=()):

@@ -34,6 +34,7 @@ class Lane:
     may_skip: list = field(default_factory=list)
     timeout: int = WATCHDOG
     long: bool = False
+    torture: int = 0                    # seconds; 0: a lane of KUnit suites
 
 
 def load(base):
@@ -146,7 +147,9 @@ def tail(text, count=5):
 
 def run(lane, use=""):
     """Boot a lane, hold it against what it has to give, and keep the report."""
-    result = report.judge(boot(lane, use), lane.suites, lane.may_skip)
+    from harness import torture
+    booted = torture.boot(lane, use) if lane.torture else boot(lane, use)
+    result = report.judge(booted, lane.suites, lane.may_skip)
     report.write(result, paths.OUT / "report")
     return result
 

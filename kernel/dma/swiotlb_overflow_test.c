@@ -809,8 +809,10 @@ static int handover_thread(void *arg)
 	unsigned int i;
 
 	for (i = 0; i < h->rounds; i++) {
-		while (!(addr = READ_ONCE(h->addr)))
+		while (!(addr = READ_ONCE(h->addr))) {
 			cpu_relax();
+			cond_resched();
+		}
 		if (!is_swiotlb_buffer(h->dev, dma_to_phys(h->dev, addr)))
 			h->bad++;
 		swiotlb_test_fill(swiotlb_test_device_view(h->dev, addr), 512, i);

@@ -268,6 +268,37 @@ static void sync_copies_its_range_only(struct kunit *test)
 	dma_unmap_single_attrs(dev, addr, SZ_8K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 }
 
+/* The mapping begins at an offset in its first slot; a range in a later one may begin below that. */
+static void sync_from_anywhere_in_a_slot(struct kunit *test)
+{
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	u8 *data = swiotlb_test_buffer(test, SZ_16K, 1), *view;
+	dma_addr_t addr;
+	size_t at;
+
+	swiotlb_test_pool(test, dev, TEST_SLABS, 1);
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0xfff), 0);
+	addr = dma_map_single(dev, data + 0x400, SZ_8K, DMA_BIDIRECTIONAL);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+	view = swiotlb_test_device_view(dev, addr);
+	for (at = 0; at < SZ_8K; at += 0x100) {
+		swiotlb_test_fill(view, SZ_8K, 77);
+		swiotlb_test_fill(data, SZ_16K, 1);
+		dma_sync_single_range_for_cpu(dev, addr, at, 64, DMA_FROM_DEVICE);
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, 0x400 + at, 1));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 0x400 + at, 64, (u8)(77 + at)));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 0x440 + at, SZ_16K - 0x440 - at,
+							    (u8)(0x441 + at)));
+
+		swiotlb_test_fill(data, SZ_16K, 33);
+		dma_sync_single_range_for_device(dev, addr, at, 64, DMA_TO_DEVICE);
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, at, 77));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + at, 64, (u8)(0x400 + 33 + at)));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + at + 64, SZ_8K - at - 64, (u8)(77 + at + 64)));
+	}
+	dma_unmap_single_attrs(dev, addr, SZ_8K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+}
+
 struct align_param {
 	unsigned int min_align_mask;
 	unsigned int alloc_align_mask;
@@ -550,6 +581,7 @@ static struct kunit_case swiotlb_test_cases[] = {
 	KUNIT_CASE(unwritten_bytes_come_back_as_they_were),
 	KUNIT_CASE(unmap_without_sync_copies_nothing),
 	KUNIT_CASE(sync_copies_its_range_only),
+	KUNIT_CASE(sync_from_anywhere_in_a_slot),
 	KUNIT_CASE_PARAM(address_keeps_alignment, align_gen_params),
 	KUNIT_CASE(search_of_half_full_pool_ends),
 	KUNIT_CASE(search_finds_the_only_slot),
