@@ -37,6 +37,7 @@
 #include <linux/hash.h>
 #include <linux/init.h>
 #include <linux/kernel.h>
+#include <linux/local_lock.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
@@ -55,10 +56,10 @@
 
 /* 4096 buffers have four to a list at the worst of two sizes, and the table is eight pages. */
 #define HASH_BITS	12
-#define GROUP_BITS	5
+#define LOCK_BITS	6
 
-/* Descriptors that share a grace period. As many less one in each group wait for company. */
-#define RETIRED_BATCH	8
+/* Descriptors that share a grace period. On each CPU as many less one wait for company. */
+#define RETIRED_BATCH	16
 
 /* Part of all memory that transient buffers may take, unless swiotlb_overflow= says otherwise */
 #define DEFAULT_CAP_SHIFT	3
@@ -105,7 +106,7 @@ static const char * const failure_names[OVERFLOW_FAILURES] = {
  * @dev:	device of the mapping; only compared
  * @start:	physical address of the first byte of the mapping
  * @orig_addr:	physical address that is bounced to there
- * @retired:	instead of @orig_addr when it is off its list: the next one in the group's retired
+ * @retired:	instead of @orig_addr when its memory is free: the next one of overflow_retired
  * @vaddr:	address of the first byte of the memory, @offset before the mapping; not always in the linear map
  * @size:	of the mapping, in bytes
  * @memory:	bytes taken, as charged
@@ -136,15 +137,26 @@ struct swiotlb_overflow_buf {
 static struct hlist_head overflow_table[1 << HASH_BITS] __read_mostly;
 
 /*
- * What the lists share whose number ends in that of the group. The lock is taken by maps and unmaps of all
- * devices, on any CPU and in hard interrupts too; held over the change of a list only, and never with another
- * lock. It protects the descriptors that are off the lists and wait for a grace period, too.
+ * Each for the lists whose number ends in its own. Taken by maps and unmaps of all devices, on any CPU and
+ * in hard interrupts too; held over the change of a list only, and never with another lock.
  */
-static struct overflow_group {
-	spinlock_t			lock;
-	unsigned int			nr_retired;
-	struct swiotlb_overflow_buf	*retired;
-} ____cacheline_aligned_in_smp overflow_groups[1 << GROUP_BITS];
+static struct {
+	spinlock_t lock;
+} ____cacheline_aligned_in_smp overflow_locks[1 << LOCK_BITS];
+
+/*
+ * Descriptors that are off the lists, and for which no grace period has begun. The lock is against interrupts,
+ * in which buffers are unmapped, too.
+ */
+struct overflow_retired {
+	local_lock_t			lock;
+	unsigned int			count;
+	struct swiotlb_overflow_buf	*first;
+};
+
+static DEFINE_PER_CPU(struct overflow_retired, overflow_retired) = {
+	.lock = INIT_LOCAL_LOCK(lock),
+};
 
 static struct kmem_cache *slot_caches[OVERFLOW_ZONES] __ro_after_init;
 
@@ -171,9 +183,9 @@ static unsigned int overflow_hash(phys_addr_t addr, unsigned int class)
 	return hash_64(addr >> class, HASH_BITS);
 }
 
-static struct overflow_group *overflow_group(unsigned int hash)
+static spinlock_t *overflow_lock(unsigned int hash)
 {
-	return &overflow_groups[hash % ARRAY_SIZE(overflow_groups)];
+	return &overflow_locks[hash % ARRAY_SIZE(overflow_locks)].lock;
 }
 
 /* Not an address that dma-direct makes of the physical one, but one of an IOMMU: the memory may lie anywhere. */
@@ -352,14 +364,13 @@ static void clear_padding(const struct swiotlb_overflow_buf *buf)
 static void swiotlb_overflow_publish(struct swiotlb_overflow_buf *buf)
 {
 	unsigned int hash = overflow_hash(buf->start, buf->class);
-	struct overflow_group *group = overflow_group(hash);
 	unsigned long flags;
 
 	if (!test_bit(buf->class, &buf->dev->dma_overflow_classes))
 		set_bit(buf->class, &buf->dev->dma_overflow_classes);
-	spin_lock_irqsave(&group->lock, flags);
+	spin_lock_irqsave(overflow_lock(hash), flags);
 	hlist_add_head_rcu(&buf->node, &overflow_table[hash]);
-	spin_unlock_irqrestore(&group->lock, flags);
+	spin_unlock_irqrestore(overflow_lock(hash), flags);
 	smp_wmb();
 }
 
@@ -381,30 +392,31 @@ static void overflow_free_retired(struct rcu_head *rcu)
  * gets to the next user, and pairs with smp_rmb() in has_swiotlb_overflow(). The lock does that for a
  * deletion that changes a neighbour instead of the head of the list.
  *
- * The descriptors of a group wait together, with one callback for RETIRED_BATCH of them. Another CPU may
- * complete the batch as soon as the lock is free, hence rcu_read_lock().
+ * The descriptors of a CPU wait together, with one callback for RETIRED_BATCH of them.
  */
 static void swiotlb_overflow_retire(struct swiotlb_overflow_buf *buf)
 {
 	unsigned int hash = overflow_hash(buf->start, buf->class);
-	struct overflow_group *group = overflow_group(hash);
 	struct swiotlb_overflow_buf *batch = NULL;
+	struct overflow_retired *retired;
 	unsigned long flags;
 
-	rcu_read_lock();
-	spin_lock_irqsave(&group->lock, flags);
+	spin_lock_irqsave(overflow_lock(hash), flags);
 	hlist_del_rcu(&buf->node);
-	buf->retired = group->retired;
-	group->retired = buf;
-	if (++group->nr_retired == RETIRED_BATCH) {
-		batch = buf;
-		group->retired = NULL;
-		group->nr_retired = 0;
-	}
-	spin_unlock_irqrestore(&group->lock, flags);
+	spin_unlock_irqrestore(overflow_lock(hash), flags);
 	smp_mb();
 	swiotlb_overflow_free_memory(buf);
-	rcu_read_unlock();
+
+	local_lock_irqsave(&overflow_retired.lock, flags);
+	retired = this_cpu_ptr(&overflow_retired);
+	buf->retired = retired->first;
+	retired->first = buf;
+	if (++retired->count == RETIRED_BATCH) {
+		batch = buf;
+		retired->first = NULL;
+		retired->count = 0;
+	}
+	local_unlock_irqrestore(&overflow_retired.lock, flags);
 	if (batch)
 		call_rcu(&batch->rcu, overflow_free_retired);
 }
@@ -659,8 +671,8 @@ static int __init swiotlb_overflow_init(void)
 	};
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(overflow_groups); i++)
-		spin_lock_init(&overflow_groups[i].lock);
+	for (i = 0; i < ARRAY_SIZE(overflow_locks); i++)
+		spin_lock_init(&overflow_locks[i].lock);
 	for (i = 0; i < OVERFLOW_ZONES; i++) {
 		if ((i == OVERFLOW_SLOT_DMA32 && !IS_ENABLED(CONFIG_ZONE_DMA32)) ||
 		    (i == OVERFLOW_SLOT_DMA && !IS_ENABLED(CONFIG_ZONE_DMA)))
