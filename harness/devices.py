@@ -136,9 +136,7 @@ def initramfs():
     """Make the guests' user space; the version of fio in it."""
     out, logs = lanes.out(USE), lanes.out(USE) / "log"
     init = guest.init(ARCH, out, logs / "init.log")
-    program = out / f"devices-{ARCH}"
-    ui.run([f"{kbuild.prefix(ARCH)}gcc", "-static", "-Os", "-s", "-Wall", "-Werror", "-o", program,
-            paths.TOP / "harness/devices.c"], logs / "program.log", name="build of devices.c")
+    program = guest.program(ARCH, "devices", out, logs / "program.log")
     version, files = userspace.files(ARCH)
     files.append(("etc/devices.fio", paths.TOP / "harness/devices.fio"))
     (out / "initramfs").write_bytes(guest.initramfs(init, (), [program], files))
