@@ -2,25 +2,26 @@
 /*
  * Transient bounce buffers for a software IO TLB that is full.
  *
- * When the pool has no room for a mapping, one buffer is allocated for this one mapping, and freed by its
- * unmap. Drivers see no difference. What is promised about placement, alignment, limits and what a device
- * may see is in Documentation/core-api/swiotlb-overflow.rst.
+ * When the pool has no room for a mapping, one buffer is allocated for this one mapping, and
+ * freed by its unmap. Drivers see no difference. What is promised about placement, alignment,
+ * limits and what a device may see is in Documentation/core-api/swiotlb-overflow.rst.
  *
- * A buffer is known by its descriptor, struct swiotlb_overflow_buf, in an RCU hash list. The key is the
- * address without the bits in which two bytes of the mapping can differ; how many these are is the class
- * of the buffer. Memory from the page allocator is naturally aligned, so there are as many classes as
- * orders in use, and a device remembers in dma_overflow_classes which ones it has ever used: a lookup
- * probes those, however many buffers there are.
+ * A buffer is known by its descriptor, struct swiotlb_overflow_buf, in an RCU hash list. The
+ * key is the address without the bits in which two bytes of the mapping can differ; how many
+ * these are is the class of the buffer. Memory from the page allocator is naturally aligned, so
+ * there are as many classes as orders in use, and a device remembers in dma_overflow_classes
+ * which ones it has ever used: a lookup probes those, however many buffers there are.
  *
  * Life of a buffer, and who may run at the same time:
  *
- * - swiotlb_overflow_map() charges the memory, allocates without waiting and without holding a lock,
- *   fills, then publishes. Any context that may map: also hard interrupts.
- * - swiotlb_overflow_lookup() runs on any CPU, for addresses of such buffers and for all others.
- * - swiotlb_overflow_unmap() runs once for a buffer, on any CPU. The driver sees to it that nobody
- *   syncs or looks up this mapping any more, as it has to for a slot of the pool; lookups of other
- *   addresses may still step over the descriptor, so that alone waits for a grace period. The memory is
- *   free at once, see swiotlb_overflow_retire().
+ * - swiotlb_overflow_map() charges the memory, allocates without waiting and without holding a
+ *   lock, fills, then publishes. Any context that may map: also hard interrupts.
+ * - swiotlb_overflow_lookup() runs on any CPU, for addresses of such buffers and for all
+ *   others.
+ * - swiotlb_overflow_unmap() runs once for a buffer, on any CPU. The driver sees to it that
+ *   nobody syncs or looks up this mapping any more, as it has to for a slot of the pool;
+ *   lookups of other addresses may still step over the descriptor, so that alone waits for a
+ *   grace period. The memory is free at once, see swiotlb_overflow_retire().
  *
  * The ordering rules are tested by tools/memory-model/litmus-tests/.
  */
@@ -63,10 +64,16 @@
 
 /* Part of all memory that transient buffers may take, unless swiotlb_overflow= says otherwise */
 #define DEFAULT_CAP_SHIFT	3
-/* Percentage of this that one device may take, so that one that never unmaps does not stop the others */
+/*
+ * Percentage of this that one device may take, so that one that never unmaps does not stop the
+ * others
+ */
 #define DEFAULT_DEVICE_SHARE	50
 
-/* Where the memory of a buffer is from. The first ones are also the zones, in the order of trying. */
+/*
+ * Where the memory of a buffer is from. The first ones are also the zones, in the order of
+ * trying.
+ */
 enum swiotlb_overflow_source {
 	OVERFLOW_SLOT_NORMAL,
 	OVERFLOW_SLOT_DMA32,
@@ -107,7 +114,7 @@ static const char * const failure_names[OVERFLOW_FAILURES] = {
  * @start:	physical address of the first byte of the mapping
  * @orig_addr:	physical address that is bounced to there
  * @retired:	instead of @orig_addr when its memory is free: the next one of overflow_retired
- * @vaddr:	address of the first byte of the memory, @offset before the mapping; not always in the linear map
+ * @vaddr:	address of the memory, @offset before the mapping; not always in the linear map
  * @size:	of the mapping, in bytes
  * @memory:	bytes taken, as charged
  * @offset:	bytes of padding before the mapping
@@ -115,7 +122,8 @@ static const char * const failure_names[OVERFLOW_FAILURES] = {
  * @source:	enum swiotlb_overflow_source
  * @rcu:	to free the descriptor
  *
- * What a lookup reads, and all else up to the unmap, is written before it is published, and read only then.
+ * What a lookup reads, and all else up to the unmap, is written before it is published, and
+ * read only then.
  */
 struct swiotlb_overflow_buf {
 	struct hlist_node	node;
@@ -137,16 +145,17 @@ struct swiotlb_overflow_buf {
 static struct hlist_head overflow_table[1 << HASH_BITS] __read_mostly;
 
 /*
- * Each for the lists whose number ends in its own. Taken by maps and unmaps of all devices, on any CPU and
- * in hard interrupts too; held over the change of a list only, and never with another lock.
+ * Each for the lists whose number ends in its own. Taken by maps and unmaps of all devices, on
+ * any CPU and in hard interrupts too; held over the change of a list only, and never with
+ * another lock.
  */
 static struct {
-	spinlock_t lock;
+	spinlock_t lock;	/* of lists */
 } ____cacheline_aligned_in_smp overflow_locks[1 << LOCK_BITS];
 
 /*
- * Descriptors that are off the lists, and for which no grace period has begun. The lock is against interrupts,
- * in which buffers are unmapped, too.
+ * Descriptors that are off the lists, and for which no grace period has begun. The lock is
+ * against interrupts, in which buffers are unmapped, too.
  */
 struct overflow_retired {
 	local_lock_t			lock;
@@ -161,8 +170,8 @@ static DEFINE_PER_CPU(struct overflow_retired, overflow_retired) = {
 static struct kmem_cache *slot_caches[OVERFLOW_ZONES] __ro_after_init;
 
 /*
- * One counter for all CPUs: the cap is a promise, so it has to be exact, and this is touched once by an
- * allocation and once by a free of pages.
+ * One counter for all CPUs: the cap is a promise, so it has to be exact, and this is touched
+ * once by an allocation and once by a free of pages.
  */
 static atomic_long_t overflow_bytes;
 static unsigned long overflow_peak;
@@ -188,7 +197,10 @@ static spinlock_t *overflow_lock(unsigned int hash)
 	return &overflow_locks[hash % ARRAY_SIZE(overflow_locks)].lock;
 }
 
-/* Not an address that dma-direct makes of the physical one, but one of an IOMMU: the memory may lie anywhere. */
+/*
+ * Not an address that dma-direct makes of the physical one, but one of an IOMMU: the memory may
+ * lie anywhere.
+ */
 static bool is_translated(struct device *dev)
 {
 	return IS_ENABLED(CONFIG_IOMMU_DMA) && get_dma_ops(dev);
@@ -210,7 +222,8 @@ static enum swiotlb_overflow_failure swiotlb_overflow_charge(struct device *dev,
 		atomic_long_sub(bytes, &overflow_bytes);
 		return OVERFLOW_FAIL_CAP;
 	}
-	if (atomic_long_add_return(bytes, &dev->dma_overflow_bytes) > READ_ONCE(overflow_device_cap)) {
+	if (atomic_long_add_return(bytes, &dev->dma_overflow_bytes) >
+	    READ_ONCE(overflow_device_cap)) {
 		swiotlb_overflow_uncharge(dev, bytes);
 		return OVERFLOW_FAIL_SHARE;
 	}
@@ -230,8 +243,9 @@ static bool is_in_reach(struct device *dev, phys_addr_t start, size_t size)
 }
 
 /*
- * The first zone that can hold memory in reach. The streaming mask and the bus limit are DMA addresses; one
- * that no range of the bus translates says nothing, and the allocation is looked at afterwards anyway.
+ * The first zone that can hold memory in reach. The streaming mask and the bus limit are DMA
+ * addresses; one that no range of the bus translates says nothing, and the allocation is looked
+ * at afterwards anyway.
  */
 static unsigned int first_zone(struct device *dev)
 {
@@ -286,8 +300,9 @@ static phys_addr_t alloc_block(struct swiotlb_overflow_buf *buf, size_t align, g
 }
 
 /*
- * Memory that the device may see although the rest is encrypted. To decrypt pages can sleep, so it is taken
- * from the pools for atomic allocations, which are decrypted; the size is rounded up to pages by the caller.
+ * Memory that the device may see although the rest is encrypted. To decrypt pages can sleep, so
+ * it is taken from the pools for atomic allocations, which are decrypted; the size is rounded
+ * up to pages by the caller.
  */
 static enum swiotlb_overflow_failure alloc_decrypted(struct swiotlb_overflow_buf *buf, size_t align,
 						     gfp_t gfp)
@@ -308,8 +323,12 @@ static enum swiotlb_overflow_failure alloc_decrypted(struct swiotlb_overflow_buf
 	return OVERFLOW_OK;
 }
 
-/* Sets @start, @vaddr and @source. @memory is PAGE_SIZE or more if it shall come from the page allocator. */
-static enum swiotlb_overflow_failure alloc_plain(struct swiotlb_overflow_buf *buf, size_t align, gfp_t gfp)
+/*
+ * Sets @start, @vaddr and @source. @memory is PAGE_SIZE or more if it shall come from the page
+ * allocator.
+ */
+static enum swiotlb_overflow_failure alloc_plain(struct swiotlb_overflow_buf *buf, size_t align,
+						 gfp_t gfp)
 {
 	static const gfp_t zone_gfp[OVERFLOW_ZONES] = {
 		[OVERFLOW_SLOT_DMA32] = GFP_DMA32,
@@ -342,8 +361,8 @@ static enum swiotlb_overflow_failure alloc_plain(struct swiotlb_overflow_buf *bu
 }
 
 /*
- * The bytes around the mapping in its pages: a device can see them if it is behind an IOMMU, and the host
- * if they are decrypted, which the atomic pools have cleared already.
+ * The bytes around the mapping in its pages: a device can see them if it is behind an IOMMU,
+ * and the host if they are decrypted, which the atomic pools have cleared already.
  */
 static void clear_padding(const struct swiotlb_overflow_buf *buf)
 {
@@ -356,10 +375,10 @@ static void clear_padding(const struct swiotlb_overflow_buf *buf)
 }
 
 /*
- * From here on every CPU that is given an address of the mapping finds the buffer, however it is given it.
- * smp_wmb() orders the list before the address, and pairs with smp_rmb() in has_swiotlb_overflow(). It does so
- * for the bit too, also if another CPU has set it and this one has only seen it, as hlist_add_head_rcu() is a
- * store release and comes after the test.
+ * From here on every CPU that is given an address of the mapping finds the buffer, however it
+ * is given it. smp_wmb() orders the list before the address, and pairs with smp_rmb() in
+ * has_swiotlb_overflow(). It does so for the bit too, also if another CPU has set it and this
+ * one has only seen it, as hlist_add_head_rcu() is a store release and comes after the test.
  */
 static void swiotlb_overflow_publish(struct swiotlb_overflow_buf *buf)
 {
@@ -371,7 +390,7 @@ static void swiotlb_overflow_publish(struct swiotlb_overflow_buf *buf)
 	spin_lock_irqsave(overflow_lock(hash), flags);
 	hlist_add_head_rcu(&buf->node, &overflow_table[hash]);
 	spin_unlock_irqrestore(overflow_lock(hash), flags);
-	smp_wmb();
+	smp_wmb();	/* pairs with has_swiotlb_overflow(), see above */
 }
 
 static void overflow_free_retired(struct rcu_head *rcu)
@@ -386,11 +405,12 @@ static void overflow_free_retired(struct rcu_head *rcu)
 }
 
 /*
- * The memory is free before the grace period is over: whoever is still on the list does not look for an
- * address in it. Its next user may map it as it is, and a lookup of that address must not find the buffer
- * any more. smp_mb() has the deletion propagate to all CPUs before the memory is free, by whatever way it
- * gets to the next user, and pairs with smp_rmb() in has_swiotlb_overflow(). The lock does that for a
- * deletion that changes a neighbour instead of the head of the list.
+ * The memory is free before the grace period is over: whoever is still on the list does not
+ * look for an address in it. Its next user may map it as it is, and a lookup of that address
+ * must not find the buffer any more. smp_mb() has the deletion propagate to all CPUs before the
+ * memory is free, by whatever way it gets to the next user, and pairs with smp_rmb() in
+ * has_swiotlb_overflow(). The lock does that for a deletion that changes a neighbour instead of
+ * the head of the list.
  *
  * The descriptors of a CPU wait together, with one callback for RETIRED_BATCH of them.
  */
@@ -404,7 +424,7 @@ static void swiotlb_overflow_retire(struct swiotlb_overflow_buf *buf)
 	spin_lock_irqsave(overflow_lock(hash), flags);
 	hlist_del_rcu(&buf->node);
 	spin_unlock_irqrestore(overflow_lock(hash), flags);
-	smp_mb();
+	smp_mb();	/* pairs with has_swiotlb_overflow(), see above */
 	swiotlb_overflow_free_memory(buf);
 
 	local_lock_irqsave(&overflow_retired.lock, flags);
@@ -422,8 +442,9 @@ static void swiotlb_overflow_retire(struct swiotlb_overflow_buf *buf)
 }
 
 /*
- * The buffer that has this byte of a mapping. For who owns the mapping the descriptor stays after the return,
- * as the unmap is by the owner too. Follows the barrier in has_swiotlb_overflow().
+ * The buffer that has this byte of a mapping. For who owns the mapping the descriptor stays
+ * after the return, as the unmap is by the owner too. Follows the barrier in
+ * has_swiotlb_overflow().
  */
 static struct swiotlb_overflow_buf *swiotlb_overflow_lookup(struct device *dev, phys_addr_t paddr)
 {
@@ -446,11 +467,12 @@ static struct swiotlb_overflow_buf *swiotlb_overflow_lookup(struct device *dev, 
 }
 
 /**
- * swiotlb_overflow_find() - the part of is_swiotlb_overflow() for devices that had a transient buffer
+ * swiotlb_overflow_find() - is_swiotlb_overflow() for devices that had a transient buffer
  * @dev:	the device that the address was mapped for
  * @paddr:	physical address
  *
- * Return: true if the byte at @paddr is part of a mapping of @dev that lives in a transient buffer.
+ * Return: true if the byte at @paddr is part of a mapping of @dev that lives in a transient
+ * buffer.
  */
 bool swiotlb_overflow_find(struct device *dev, phys_addr_t paddr)
 {
@@ -461,7 +483,8 @@ static void overflow_copy(const struct swiotlb_overflow_buf *buf, size_t offset,
 			  enum dma_data_direction dir)
 {
 	if (size > buf->size - offset) {
-		dev_WARN_ONCE(buf->dev, 1, "Buffer overflow detected. Mapping size: %u. Access: %zu+%zu.\n",
+		dev_WARN_ONCE(buf->dev, 1,
+			      "Buffer overflow detected. Mapping size: %u. Access: %zu+%zu.\n",
 			      buf->size, offset, size);
 		size = buf->size - offset;
 	}
@@ -475,8 +498,8 @@ static void overflow_copy(const struct swiotlb_overflow_buf *buf, size_t offset,
  * @size:	in bytes; what goes beyond the mapping is not copied, with a warning
  * @dir:	DMA_TO_DEVICE to the buffer, DMA_FROM_DEVICE from it
  *
- * Any context; the caller owns the mapping. Follows has_swiotlb_overflow(). Does nothing if the address is none
- * of a transient buffer of the device.
+ * Any context; the caller owns the mapping. Follows has_swiotlb_overflow(). Does nothing if the
+ * address is none of a transient buffer of the device.
  */
 void swiotlb_overflow_bounce(struct device *dev, phys_addr_t tlb_addr, size_t size,
 			     enum dma_data_direction dir)
@@ -495,9 +518,9 @@ void swiotlb_overflow_bounce(struct device *dev, phys_addr_t tlb_addr, size_t si
  * @dir:	direction of the mapping
  * @attrs:	DMA_ATTR_SKIP_CPU_SYNC: do not copy
  *
- * Any context; the caller owns the mapping and gives it up. Follows has_swiotlb_overflow(). The memory is free
- * on return. Does nothing if the address is none of a transient buffer of the device; one inside of a mapping is
- * warned of, and nothing is freed.
+ * Any context; the caller owns the mapping and gives it up. Follows has_swiotlb_overflow(). The
+ * memory is free on return. Does nothing if the address is none of a transient buffer of the
+ * device; one inside of a mapping is warned of, and nothing is freed.
  */
 void swiotlb_overflow_unmap(struct device *dev, phys_addr_t tlb_addr, size_t size,
 			    enum dma_data_direction dir, unsigned long attrs)
@@ -507,7 +530,8 @@ void swiotlb_overflow_unmap(struct device *dev, phys_addr_t tlb_addr, size_t siz
 
 	if (!buf)
 		return;
-	if (dev_WARN_ONCE(dev, buf->start != tlb_addr, "Unmap inside of a mapping: %pa\n", &tlb_addr))
+	if (dev_WARN_ONCE(dev, buf->start != tlb_addr, "Unmap inside of a mapping: %pa\n",
+			  &tlb_addr))
 		return;
 	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) && dir != DMA_TO_DEVICE)
 		overflow_copy(buf, 0, size, DMA_FROM_DEVICE);
@@ -526,7 +550,8 @@ static phys_addr_t fail(struct device *dev, size_t size, enum swiotlb_overflow_f
 	this_cpu_inc(overflow_stats.failed[why]);
 	trace_swiotlb_overflow_fail(dev, size, failure_names[why]);
 	if (!(attrs & DMA_ATTR_NO_WARN))
-		dev_warn_ratelimited(dev, "swiotlb buffer is full (sz: %zu bytes), total %lu (slots), used %lu (slots), overflow %ld of %lu (bytes), this device %ld of %lu (bytes): %s\n",
+		dev_warn_ratelimited(dev,
+				     "swiotlb buffer is full (sz: %zu bytes), total %lu (slots), used %lu (slots), overflow %ld of %lu (bytes), this device %ld of %lu (bytes): %s\n",
 				     size, mem->nslabs, swiotlb_mem_used(mem),
 				     atomic_long_read(&overflow_bytes), READ_ONCE(overflow_cap),
 				     atomic_long_read(&dev->dma_overflow_bytes),
@@ -546,11 +571,12 @@ static size_t swiotlb_overflow_layout(struct swiotlb_overflow_buf *buf, size_t a
 	buf->offset = buf->orig_addr & min_align_mask;
 	buf->memory = ALIGN(buf->offset + alloc_size, alloc_align_mask + 1UL);
 	/*
-	 * A slab has objects of others beside the buffer. That is for devices only from which nothing of the
-	 * kernel's memory is hidden: not for one behind an IOMMU, where pages are what can be hidden, and
-	 * not where pages have to be decrypted.
+	 * A slab has objects of others beside the buffer. That is for devices only from which
+	 * nothing of the kernel's memory is hidden: not for one behind an IOMMU, where pages
+	 * are what can be hidden, and not where pages have to be decrypted.
 	 */
-	if (buf->memory <= IO_TLB_SIZE && align == IO_TLB_SIZE && !decrypted && !is_translated(buf->dev))
+	if (buf->memory <= IO_TLB_SIZE && align == IO_TLB_SIZE && !decrypted &&
+	    !is_translated(buf->dev))
 		buf->memory = IO_TLB_SIZE;
 	else
 		buf->memory = PAGE_ALIGN(buf->memory);
@@ -582,7 +608,8 @@ static phys_addr_t overflow_map(struct device *dev, phys_addr_t orig_addr, size_
 	why = decrypted ? alloc_decrypted(buf, align, gfp) : alloc_plain(buf, align, gfp);
 	if (why != OVERFLOW_OK)
 		goto uncharge;
-	buf->class = max_t(unsigned int, IO_TLB_SHIFT, fls64(buf->start ^ (buf->start + mapping_size - 1)));
+	buf->class = max_t(unsigned int, IO_TLB_SHIFT,
+			   fls64(buf->start ^ (buf->start + mapping_size - 1)));
 
 	clear_padding(buf);
 	/* Also for DMA_FROM_DEVICE: what the device does not write has to come back as it was. */
@@ -611,15 +638,16 @@ free_descriptor:
  * @alloc_align_mask:	alignment of the memory that the device can see, less one
  * @attrs:		DMA_ATTR_NO_WARN: do not log a failure
  *
- * Any context in which a spinlock_t can be taken; does not wait for memory. The buffer is filled whatever the
- * direction will be, and all else in its memory is zero. There are no such buffers for devices with a restricted pool, without a pool, and where the
- * pool is remapped to be seen by the host (swiotlb_unencrypted_base); Xen has its own path and does not come
- * here.
+ * Any context in which a spinlock_t can be taken; does not wait for memory. The buffer is
+ * filled whatever the direction will be, and all else in its memory is zero. There are no such
+ * buffers for devices with a restricted pool, without a pool, and where the pool is remapped to
+ * be seen by the host (swiotlb_unencrypted_base); Xen has its own path and does not come here.
  *
  * Return: the physical address of the mapping, or DMA_MAPPING_ERROR.
  */
 phys_addr_t swiotlb_overflow_map(struct device *dev, phys_addr_t orig_addr, size_t mapping_size,
-				 size_t alloc_size, unsigned int alloc_align_mask, unsigned long attrs)
+				 size_t alloc_size, unsigned int alloc_align_mask,
+				 unsigned long attrs)
 {
 	struct io_tlb_mem *mem = dev->dma_io_tlb_mem;
 
@@ -661,10 +689,10 @@ early_param("swiotlb_overflow", swiotlb_overflow_setup);
 
 static int __init swiotlb_overflow_init(void)
 {
-	static const struct {
+	const struct {
 		const char *name;
 		slab_flags_t flags;
-	} caches[OVERFLOW_ZONES] __initconst = {
+	} caches[OVERFLOW_ZONES] = {
 		[OVERFLOW_SLOT_NORMAL] = { "swiotlb_overflow", 0 },
 		[OVERFLOW_SLOT_DMA32] = { "swiotlb_overflow_dma32", SLAB_CACHE_DMA32 },
 		[OVERFLOW_SLOT_DMA] = { "swiotlb_overflow_dma", SLAB_CACHE_DMA },
@@ -677,8 +705,8 @@ static int __init swiotlb_overflow_init(void)
 		if ((i == OVERFLOW_SLOT_DMA32 && !IS_ENABLED(CONFIG_ZONE_DMA32)) ||
 		    (i == OVERFLOW_SLOT_DMA && !IS_ENABLED(CONFIG_ZONE_DMA)))
 			continue;
-		slot_caches[i] = kmem_cache_create(caches[i].name, IO_TLB_SIZE, IO_TLB_SIZE, caches[i].flags,
-						   NULL);
+		slot_caches[i] = kmem_cache_create(caches[i].name, IO_TLB_SIZE, IO_TLB_SIZE,
+						   caches[i].flags, NULL);
 		if (!slot_caches[i]) {
 			pr_warn("no cache for small transient buffers, there will be none\n");
 			set_limits(0, 0);
@@ -686,7 +714,8 @@ static int __init swiotlb_overflow_init(void)
 		}
 	}
 	if (!cap_given)
-		set_limits((totalram_pages() << PAGE_SHIFT) >> DEFAULT_CAP_SHIFT, DEFAULT_DEVICE_SHARE);
+		set_limits((totalram_pages() << PAGE_SHIFT) >> DEFAULT_CAP_SHIFT,
+			   DEFAULT_DEVICE_SHARE);
 	return 0;
 }
 core_initcall(swiotlb_overflow_init);
@@ -695,23 +724,21 @@ core_initcall(swiotlb_overflow_init);
 
 static unsigned long stats_sum(size_t offset)
 {
+	void __percpu *base = &overflow_stats;
 	unsigned long sum = 0;
 	int cpu;
 
 	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(*(unsigned long *)((void *)per_cpu_ptr(&overflow_stats, cpu) + offset));
+		sum += READ_ONCE(*(unsigned long *)(per_cpu_ptr(base, cpu) + offset));
 	return sum;
 }
 
 #define STATS_SUM(member)	stats_sum(offsetof(struct overflow_stats, member))
 
-/* The unmaps first: a buffer that is counted there is counted as mapped too. */
+/* The counters of all CPUs are only about right together while others map and unmap. */
 static int buffers_get(void *data, u64 *value)
 {
-	unsigned long unmapped = STATS_SUM(unmapped);
-
-	smp_rmb();
-	*value = STATS_SUM(mapped) - unmapped;
+	*value = max(0L, (long)(STATS_SUM(mapped) - STATS_SUM(unmapped)));
 	return 0;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(buffers_fops, buffers_get, NULL, "%llu\n");

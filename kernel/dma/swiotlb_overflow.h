@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Between the software IO TLB's pool and the transient buffers that stand in for it when it is full.
+ * Between the software IO TLB's pool and the transient buffers that stand in for it when it is
+ * full.
  */
 #ifndef _KERNEL_DMA_SWIOTLB_OVERFLOW_H
 #define _KERNEL_DMA_SWIOTLB_OVERFLOW_H

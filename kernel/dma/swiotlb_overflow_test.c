@@ -2,7 +2,8 @@
 /*
  * KUnit tests for transient bounce buffers; a part of swiotlb_overflow.c.
  *
- * Devices have pools of their own that are full from the beginning. The test plays the device with the CPU.
+ * Devices have pools of their own that are full from the beginning. The test plays the device
+ * with the CPU.
  */
 #include <kunit/test.h>
 #include <linux/completion.h>
@@ -86,7 +87,8 @@ static phys_addr_t overflow_start(struct device *dev, phys_addr_t phys)
 }
 
 static const size_t sizes[] = {
-	1, 63, 512, SZ_2K, SZ_2K + 1, SZ_4K, SZ_4K + 1, 5000, SZ_64K, SZ_64K + 512, SZ_256K - 1, SZ_256K,
+	1,	   63,	 512,	 SZ_2K,	       SZ_2K + 1,   SZ_4K,
+	SZ_4K + 1, 5000, SZ_64K, SZ_64K + 512, SZ_256K - 1, SZ_256K,
 };
 
 static void size_desc(const size_t *size, char *desc)
@@ -108,15 +110,18 @@ static void full_pool_still_maps(struct kunit *test)
 		swiotlb_test_fill(data, size + SZ_4K, 1);
 		addr = dma_map_single(dev, data + 100, size, dir);
 		KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
-		KUNIT_EXPECT_EQ(test, overflow_start(dev, dma_to_phys(dev, addr)), dma_to_phys(dev, addr));
+		KUNIT_EXPECT_EQ(test, overflow_start(dev, dma_to_phys(dev, addr)),
+				dma_to_phys(dev, addr));
 		view = swiotlb_test_device_view(dev, addr);
 		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, size, 101));
 
 		swiotlb_test_fill(view, size, 77);
 		dma_unmap_single(dev, addr, size, dir);
 		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, 100, 1));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 100, size, dir == DMA_TO_DEVICE ? 101 : 77));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 100 + size, SZ_4K - 100, (u8)(101 + size)));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 100, size,
+							    dir == DMA_TO_DEVICE ? 101 : 77));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 100 + size, SZ_4K - 100,
+							    (u8)(101 + size)));
 		KUNIT_EXPECT_FALSE(test, is_swiotlb_buffer(dev, dma_to_phys(dev, addr)));
 	}
 }
@@ -130,7 +135,8 @@ static void beyond_256k_fails(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, SZ_256K + 1, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
 			DMA_MAPPING_ERROR);
 	dma_set_min_align_mask(dev, 0xfff);
-	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data + 0x200, SZ_256K, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
+	KUNIT_EXPECT_EQ(test,
+			swiotlb_map(dev, data + 0x200, SZ_256K, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
 			DMA_MAPPING_ERROR);
 	KUNIT_EXPECT_EQ(test, test_failed(OVERFLOW_FAIL_SIZE), failed + 2);
 }
@@ -173,7 +179,8 @@ static void sync_of_a_range(struct kunit *test)
 	dma_sync_single_range_for_cpu(dev, addr, SZ_2K - 32, 64, DMA_FROM_DEVICE);
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_2K - 32, 1));
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + SZ_2K - 32, 64, (u8)(77 + SZ_2K - 32)));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + SZ_2K + 32, SZ_8K - SZ_2K - 32, (u8)(33 + SZ_2K)));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + SZ_2K + 32, SZ_8K - SZ_2K - 32,
+						    (u8)(33 + SZ_2K)));
 	swiotlb_test_fill(data, SZ_8K, 33);
 	dma_sync_single_range_for_device(dev, addr, SZ_8K - 64, 64, DMA_TO_DEVICE);
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, SZ_8K - 64, 77));
@@ -194,36 +201,45 @@ static void sync_beyond_mapping_stops_at_its_end(struct kunit *test)
 	dma_unmap_single(dev, addr, 1000, DMA_BIDIRECTIONAL);
 }
 
-static const unsigned int matrix_masks[][2] = {		/* min_align_mask, alloc_align_mask */
-	{ 0, 0 }, { 0x1ff, 0 }, { 0x7ff, 0 }, { 0xfff, 0 }, { 0xffff, 0 }, { 0, 0xfff }, { 0, 0xffff },
-	{ 0x1ff, 0xfff }, { 0xfff, 0xfff }, { 0xffff, 0xfff }, { 0xfff, 0xffff },
+static const unsigned int matrix_masks[][2] = {
+	/* min_align_mask, alloc_align_mask */
+	{ 0, 0 },	  { 0x1ff, 0 },	     { 0x7ff, 0 },	{ 0xfff, 0 },
+	{ 0xffff, 0 },	  { 0, 0xfff },	     { 0, 0xffff },	{ 0x1ff, 0xfff },
+	{ 0xfff, 0xfff }, { 0xffff, 0xfff }, { 0xfff, 0xffff },
 };
 
 static void mask_desc(const unsigned int (*masks)[2], char *desc)
 {
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "min_align_mask %#x, alloc_align_mask %#x", (*masks)[0], (*masks)[1]);
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "min_align_mask %#x, alloc_align_mask %#x",
+		 (*masks)[0], (*masks)[1]);
 }
 
 KUNIT_ARRAY_PARAM(mask, matrix_masks, mask_desc);
 
-/* Every size at every offset keeps the bits of the address; what the device can see is aligned, ours, and zero. */
+/*
+ * Every size at every offset keeps the bits of the address; what the device can see is aligned,
+ * ours, and zero.
+ */
 static void alignment_matrix(struct kunit *test)
 {
-	static const unsigned int offsets[] = { 0, 0x100, 0x200, 0x400, 0x600, 0x800, 0xa00, 0xc00, 0xe00, 0xfff };
+	static const unsigned int offsets[] = { 0,     0x100, 0x200, 0x400, 0x600,
+						0x800, 0xa00, 0xc00, 0xe00, 0xfff };
 	static const size_t lengths[] = { 100, 512, SZ_2K, SZ_4K, SZ_64K };
 	const unsigned int *masks = *(const unsigned int (*)[2])test->param_value;
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
 	u8 *data = swiotlb_test_buffer(test, SZ_256K, 1), *view;
 	struct swiotlb_overflow_buf *buf;
 	unsigned int i, j, twice;
-	phys_addr_t phys;
+	phys_addr_t phys, start;
+	size_t tail;
 
 	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, masks[0]), 0);
 	for (i = 0; i < ARRAY_SIZE(offsets); i++) {
 		for (j = 0; j < ARRAY_SIZE(lengths); j++) {
 			/* The second time the memory has what was left in it by the first. */
 			for (twice = 0; twice < 2; twice++) {
-				phys = swiotlb_tbl_map_or_overflow(dev, virt_to_phys(data) + offsets[i],
+				phys = swiotlb_tbl_map_or_overflow(dev,
+								   virt_to_phys(data) + offsets[i],
 								   lengths[j], lengths[j], masks[1],
 								   DMA_TO_DEVICE, 0);
 				KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
@@ -231,18 +247,21 @@ static void alignment_matrix(struct kunit *test)
 						(virt_to_phys(data) + offsets[i]) & masks[0]);
 				buf = swiotlb_overflow_lookup(dev, phys);
 				KUNIT_ASSERT_NOT_NULL(test, buf);
-				KUNIT_EXPECT_EQ(test, (phys - buf->offset) & (masks[1] | (IO_TLB_SIZE - 1)), 0);
+				start = phys - buf->offset;
+				tail = buf->offset + lengths[j];
+				KUNIT_EXPECT_EQ(test, start & (masks[1] | (IO_TLB_SIZE - 1)), 0);
 				KUNIT_EXPECT_GE(test, buf->memory,
 						ALIGN(buf->offset + lengths[j], masks[1] + 1));
 				if (lengths[j] >= PAGE_SIZE)
-					KUNIT_EXPECT_EQ(test, (phys - buf->offset) & ~PAGE_MASK, 0);
+					KUNIT_EXPECT_EQ(test, start & ~PAGE_MASK, 0);
 
 				view = buf->vaddr;
-				KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + buf->offset, lengths[j],
+				KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + buf->offset,
+									    lengths[j],
 									    (u8)(1 + offsets[i])));
 				KUNIT_EXPECT_NULL(test, memchr_inv(view, 0, buf->offset));
-				KUNIT_EXPECT_NULL(test, memchr_inv(view + buf->offset + lengths[j], 0,
-								   buf->memory - buf->offset - lengths[j]));
+				KUNIT_EXPECT_NULL(test, memchr_inv(view + tail, 0,
+								   buf->memory - tail));
 				memset(view, 0xee, buf->memory);
 				swiotlb_tbl_unmap_single(dev, phys, lengths[j], DMA_TO_DEVICE, 0);
 			}
@@ -260,8 +279,8 @@ static void found_from_first_to_last_byte(struct kunit *test)
 
 	dma_set_min_align_mask(dev, 0xfff);
 	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
-		phys = swiotlb_tbl_map_or_overflow(dev, virt_to_phys(data) + 0x600, lengths[i], lengths[i], 0,
-						   DMA_TO_DEVICE, 0);
+		phys = swiotlb_tbl_map_or_overflow(dev, virt_to_phys(data) + 0x600, lengths[i],
+						   lengths[i], 0, DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
 		KUNIT_EXPECT_FALSE(test, is_swiotlb_buffer(dev, phys - 1));
 		KUNIT_EXPECT_TRUE(test, is_swiotlb_buffer(dev, phys));
@@ -275,7 +294,8 @@ static void found_from_first_to_last_byte(struct kunit *test)
 
 static void buffer_of_another_device_is_not_seen(struct kunit *test)
 {
-	struct device *a = full_device(test, DMA_BIT_MASK(64)), *b = full_device(test, DMA_BIT_MASK(64));
+	struct device *a = full_device(test, DMA_BIT_MASK(64)),
+		      *b = full_device(test, DMA_BIT_MASK(64));
 	u8 *data = swiotlb_test_buffer(test, SZ_4K, 1);
 	dma_addr_t addr = dma_map_single(a, data, 512, DMA_TO_DEVICE);
 	dma_addr_t mine = dma_map_single(b, data, 512, DMA_TO_DEVICE);
@@ -350,7 +370,9 @@ static void memory_is_in_reach(struct kunit *test)
 	dev->bus_dma_limit = reach->bus_limit;
 	*dev->dma_mask = reach->mask;
 	if (reach->range)
-		KUNIT_ASSERT_EQ(test, dma_direct_set_offset(dev, reach->cpu_start, reach->dma_start, reach->range),
+		KUNIT_ASSERT_EQ(test,
+				dma_direct_set_offset(dev, reach->cpu_start, reach->dma_start,
+						      reach->range),
 				0);
 	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
 		addr[i] = swiotlb_map(dev, data, lengths[i], DMA_TO_DEVICE, 0);
@@ -361,7 +383,8 @@ static void memory_is_in_reach(struct kunit *test)
 			KUNIT_EXPECT_GE(test, (u64)addr[i], (u64)reach->dma_start);
 			KUNIT_EXPECT_LT(test, (u64)last, (u64)reach->dma_start + reach->range);
 		}
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(swiotlb_test_device_view(dev, addr[i]), lengths[i], 1));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(swiotlb_test_device_view(dev, addr[i]),
+							    lengths[i], 1));
 	}
 	for (i = 0; i < ARRAY_SIZE(lengths); i++)
 		dma_unmap_single(dev, addr[i], lengths[i], DMA_TO_DEVICE);
@@ -376,8 +399,10 @@ static void out_of_reach_fails(struct kunit *test)
 	unsigned long failed = test_failed(OVERFLOW_FAIL_REACH);
 
 	*dev->dma_mask = DMA_BIT_MASK(12);
-	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, DMA_ATTR_NO_WARN), DMA_MAPPING_ERROR);
-	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, SZ_64K, DMA_TO_DEVICE, DMA_ATTR_NO_WARN), DMA_MAPPING_ERROR);
+	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
+			DMA_MAPPING_ERROR);
+	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, SZ_64K, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
+			DMA_MAPPING_ERROR);
 	KUNIT_EXPECT_EQ(test, test_failed(OVERFLOW_FAIL_REACH), failed + 2);
 	*dev->dma_mask = DMA_BIT_MASK(64);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&dev->dma_overflow_bytes), 0);
@@ -397,7 +422,8 @@ static void boundary_is_not_crossed(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, addr / SZ_16K, (addr + size - 1) / SZ_16K);
 		dma_unmap_single(dev, addr, size, DMA_TO_DEVICE);
 	}
-	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, SZ_32K, DMA_TO_DEVICE, DMA_ATTR_NO_WARN), DMA_MAPPING_ERROR);
+	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, SZ_32K, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
+			DMA_MAPPING_ERROR);
 }
 
 static void some_pools_never_overflow(struct kunit *test)
@@ -408,19 +434,24 @@ static void some_pools_never_overflow(struct kunit *test)
 	unsigned long failed = test_failed(OVERFLOW_FAIL_POOL), nslabs = mem->nslabs;
 
 	mem->for_alloc = true;
-	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, DMA_ATTR_NO_WARN), DMA_MAPPING_ERROR);
+	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
+			DMA_MAPPING_ERROR);
 	mem->for_alloc = false;
 	swiotlb_unencrypted_base = SZ_1G;
-	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, DMA_ATTR_NO_WARN), DMA_MAPPING_ERROR);
+	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
+			DMA_MAPPING_ERROR);
 	swiotlb_unencrypted_base = 0;
 	KUNIT_EXPECT_EQ(test, test_failed(OVERFLOW_FAIL_POOL), failed + 2);
 
 	/* As with swiotlb=noforce */
 	mem->nslabs = 0;
-	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, DMA_ATTR_NO_WARN), DMA_MAPPING_ERROR);
+	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
+			DMA_MAPPING_ERROR);
 	mem->nslabs = nslabs;
 	/* What Xen calls */
-	KUNIT_EXPECT_EQ(test, swiotlb_tbl_map_single(dev, data, 512, 512, 0, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
+	KUNIT_EXPECT_EQ(test,
+			swiotlb_tbl_map_single(dev, data, 512, 512, 0, DMA_TO_DEVICE,
+					       DMA_ATTR_NO_WARN),
 			(phys_addr_t)DMA_MAPPING_ERROR);
 	KUNIT_EXPECT_EQ(test, dev->dma_overflow_classes, 0);
 }
@@ -455,7 +486,8 @@ static void cap_is_exact(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, overflow_peak >= overflow_cap, true);
 	for (i = 0; i < 3; i++)
-		KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, 0), DMA_MAPPING_ERROR);
+		KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, 0),
+				DMA_MAPPING_ERROR);
 	KUNIT_EXPECT_EQ(test, test_failed(OVERFLOW_FAIL_CAP), failed + 3);
 	dma_unmap_single(dev, addr[7], PAGE_SIZE, DMA_TO_DEVICE);
 	addr[7] = swiotlb_map(dev, data, PAGE_SIZE, DMA_TO_DEVICE, 0);
@@ -467,7 +499,8 @@ static void cap_is_exact(struct kunit *test)
 
 static void share_leaves_room_for_others(struct kunit *test)
 {
-	struct device *greedy = full_device(test, DMA_BIT_MASK(64)), *other = full_device(test, DMA_BIT_MASK(64));
+	struct device *greedy = full_device(test, DMA_BIT_MASK(64)),
+		      *other = full_device(test, DMA_BIT_MASK(64));
 	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_4K, 1));
 	unsigned long failed = test_failed(OVERFLOW_FAIL_SHARE);
 	dma_addr_t addr[6], theirs[2];
@@ -478,7 +511,8 @@ static void share_leaves_room_for_others(struct kunit *test)
 		addr[i] = swiotlb_map(greedy, data, PAGE_SIZE, DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_FALSE(test, dma_mapping_error(greedy, addr[i]));
 	}
-	KUNIT_EXPECT_EQ(test, swiotlb_map(greedy, data, PAGE_SIZE, DMA_TO_DEVICE, 0), DMA_MAPPING_ERROR);
+	KUNIT_EXPECT_EQ(test, swiotlb_map(greedy, data, PAGE_SIZE, DMA_TO_DEVICE, 0),
+			DMA_MAPPING_ERROR);
 	KUNIT_EXPECT_EQ(test, test_failed(OVERFLOW_FAIL_SHARE), failed + 1);
 	for (i = 0; i < 2; i++) {
 		theirs[i] = swiotlb_map(other, data, PAGE_SIZE, DMA_TO_DEVICE, 0);
@@ -517,19 +551,29 @@ static void exact_fit(struct kunit *test)
 		size_t size;
 		size_t memory;
 	} fits[] = {
-		{ 1, IO_TLB_SIZE }, { SZ_2K, IO_TLB_SIZE }, { SZ_2K + 1, PAGE_SIZE }, { PAGE_SIZE, PAGE_SIZE },
-		{ PAGE_SIZE + 1, 2 * PAGE_SIZE }, { 4 * PAGE_SIZE + 1, 5 * PAGE_SIZE }, { SZ_64K, SZ_64K },
+		{ 1, IO_TLB_SIZE },
+		{ SZ_2K, IO_TLB_SIZE },
+		{ SZ_2K + 1, PAGE_SIZE },
+		{ PAGE_SIZE, PAGE_SIZE },
+		{ PAGE_SIZE + 1, 2 * PAGE_SIZE },
+		{ 4 * PAGE_SIZE + 1, 5 * PAGE_SIZE },
+		{ SZ_64K, SZ_64K },
 	};
+	struct swiotlb_overflow_buf *buf;
 	dma_addr_t addr;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(fits); i++) {
 		addr = swiotlb_map(dev, data, fits[i].size, DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
-		KUNIT_EXPECT_EQ(test, (size_t)atomic_long_read(&dev->dma_overflow_bytes), fits[i].memory);
-		if (fits[i].memory >= PAGE_SIZE)
-			KUNIT_EXPECT_EQ(test, swiotlb_overflow_lookup(dev, dma_to_phys(dev, addr))->source,
-					is_power_of_2(fits[i].memory) ? OVERFLOW_PAGES : OVERFLOW_SINGLE_PAGES);
+		KUNIT_EXPECT_EQ(test, (size_t)atomic_long_read(&dev->dma_overflow_bytes),
+				fits[i].memory);
+		buf = swiotlb_overflow_lookup(dev, dma_to_phys(dev, addr));
+		KUNIT_ASSERT_NOT_NULL(test, buf);
+		if (fits[i].memory >= PAGE_SIZE && is_power_of_2(fits[i].memory))
+			KUNIT_EXPECT_EQ(test, buf->source, OVERFLOW_PAGES);
+		else if (fits[i].memory >= PAGE_SIZE)
+			KUNIT_EXPECT_EQ(test, buf->source, OVERFLOW_SINGLE_PAGES);
 		dma_unmap_single(dev, addr, fits[i].size, DMA_TO_DEVICE);
 	}
 }
@@ -601,7 +645,7 @@ static void list_maps_and_unmaps(struct kunit *test)
 	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
 	u8 *data = swiotlb_test_buffer(test, ENTRIES * SZ_8K, 1);
 	struct scatterlist *sgl = kunit_kcalloc(test, ENTRIES, sizeof(*sgl), GFP_KERNEL), *sg;
-	unsigned int i, overflowed = 0;
+	unsigned int i, overflowed = 0, synced = 0;
 
 	/* Room for the first ones only */
 	swiotlb_test_pool_room(swiotlb_test_pool(test, dev, IO_TLB_SEGSIZE, 1), 10);
@@ -622,8 +666,9 @@ static void list_maps_and_unmaps(struct kunit *test)
 	}
 	dma_sync_sg_for_device(dev, sgl, ENTRIES, DMA_BIDIRECTIONAL);
 	for_each_sg(sgl, sg, ENTRIES, i)
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(swiotlb_test_device_view(dev, sg_dma_address(sg)),
-							    SZ_4K, i + 50));
+		synced += swiotlb_test_filled(swiotlb_test_device_view(dev, sg_dma_address(sg)),
+					      SZ_4K, i + 50);
+	KUNIT_EXPECT_EQ(test, synced, ENTRIES);
 	dma_unmap_sg(dev, sgl, ENTRIES, DMA_BIDIRECTIONAL);
 }
 
@@ -659,7 +704,8 @@ static void maps_in_interrupt(struct kunit *test)
 	wait_for_completion(&t->done);
 	irq_work_sync(&t->work);
 	KUNIT_ASSERT_FALSE(test, dma_mapping_error(t->dev, t->addr));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(swiotlb_test_device_view(t->dev, t->addr), SZ_64K, 1));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(swiotlb_test_device_view(t->dev, t->addr),
+						    SZ_64K, 1));
 	irq_work_queue(&t->work);
 	wait_for_completion(&t->done);
 	irq_work_sync(&t->work);
@@ -705,7 +751,8 @@ static void failed_allocation_loses_nothing(struct kunit *test)
 
 static unsigned int traced[2];
 
-static void count_alloc(void *data, struct device *dev, phys_addr_t addr, size_t size, size_t memory)
+static void count_alloc(void *data, struct device *dev, phys_addr_t addr, size_t size,
+			size_t memory)
 {
 	traced[0] += dev == data && size == 512 && memory == IO_TLB_SIZE;
 }
@@ -750,7 +797,10 @@ static void wrong_unmap_frees_nothing(struct kunit *test)
 	dma_unmap_single(dev, addr, 512, DMA_TO_DEVICE);
 }
 
-/* Many live buffers of all sizes at a time; all are found, none overlaps another, bytes come back. */
+/*
+ * Many live buffers of all sizes at a time; all are found, none overlaps another, bytes come
+ * back.
+ */
 static void many_buffers_are_found(struct kunit *test)
 {
 	enum { MOST = 1024, ROUNDS = 8192 };
@@ -779,9 +829,11 @@ static void many_buffers_are_found(struct kunit *test)
 			m->size = 0;
 		} else if (i < ROUNDS - MOST) {
 			m->offset = prandom_u32_state(&rnd) % SZ_8K;
-			m->size = 1 + prandom_u32_state(&rnd) % (SZ_512 << prandom_u32_state(&rnd) % 6);
-			m->phys = swiotlb_tbl_map_or_overflow(dev, virt_to_phys(data) + m->offset, m->size,
-							      m->size, 0, DMA_TO_DEVICE, 0);
+			m->size = 1 +
+				  prandom_u32_state(&rnd) % (SZ_512 << prandom_u32_state(&rnd) % 6);
+			m->phys = swiotlb_tbl_map_or_overflow(dev, virt_to_phys(data) + m->offset,
+							      m->size, m->size, 0, DMA_TO_DEVICE,
+							      0);
 			if (m->phys == (phys_addr_t)DMA_MAPPING_ERROR) {
 				KUNIT_FAIL(test, "no buffer");
 				m->size = 0;

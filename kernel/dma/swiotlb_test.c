@@ -2,8 +2,9 @@
 /*
  * KUnit tests for the pool of the software IO TLB; a part of swiotlb.c.
  *
- * Each case has a device and a pool of its own, so what else the machine does is not disturbed. The device
- * is played by the test: it reads and writes at the DMA address, which is a physical one here.
+ * Each case has a device and a pool of its own, so what else the machine does is not disturbed.
+ * The device is played by the test: it reads and writes at the DMA address, which is a physical
+ * one here.
  */
 #include <kunit/test.h>
 #include <linux/completion.h>
@@ -183,7 +184,8 @@ static void device_reads_what_is_mapped(struct kunit *test)
 		addr = dma_map_single(dev, data + 100, 5000, dir);
 		KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
 		KUNIT_EXPECT_TRUE(test, is_swiotlb_buffer(dev, dma_to_phys(dev, addr)));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(swiotlb_test_device_view(dev, addr), 5000, 101));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(swiotlb_test_device_view(dev, addr),
+							    5000, 101));
 		dma_unmap_single(dev, addr, 5000, dir);
 		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_16K, 1));
 	}
@@ -256,9 +258,11 @@ static void sync_copies_its_range_only(struct kunit *test)
 	swiotlb_test_fill(view, SZ_8K, 77);
 	dma_sync_single_range_for_cpu(dev, addr, IO_TLB_SIZE - 32, 64, DMA_FROM_DEVICE);
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, IO_TLB_SIZE - 32, 1));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + IO_TLB_SIZE - 32, 64, (u8)(77 + IO_TLB_SIZE - 32)));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + IO_TLB_SIZE + 32, SZ_8K - IO_TLB_SIZE - 32,
-						    (u8)(1 + IO_TLB_SIZE + 32)));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + IO_TLB_SIZE - 32, 64,
+						    (u8)(77 + IO_TLB_SIZE - 32)));
+	KUNIT_EXPECT_TRUE(test,
+			  swiotlb_test_filled(data + IO_TLB_SIZE + 32, SZ_8K - IO_TLB_SIZE - 32,
+					      (u8)(1 + IO_TLB_SIZE + 32)));
 
 	swiotlb_test_fill(data, SZ_8K, 33);
 	dma_sync_single_range_for_device(dev, addr, 100, 64, DMA_TO_DEVICE);
@@ -268,7 +272,10 @@ static void sync_copies_its_range_only(struct kunit *test)
 	dma_unmap_single_attrs(dev, addr, SZ_8K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 }
 
-/* The mapping begins at an offset in its first slot; a range in a later one may begin below that. */
+/*
+ * The mapping begins at an offset in its first slot; a range in a later one may begin below
+ * that.
+ */
 static void sync_from_anywhere_in_a_slot(struct kunit *test)
 {
 	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
@@ -294,7 +301,8 @@ static void sync_from_anywhere_in_a_slot(struct kunit *test)
 		dma_sync_single_range_for_device(dev, addr, at, 64, DMA_TO_DEVICE);
 		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, at, 77));
 		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + at, 64, (u8)(0x400 + 33 + at)));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + at + 64, SZ_8K - at - 64, (u8)(77 + at + 64)));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + at + 64, SZ_8K - at - 64,
+							    (u8)(77 + at + 64)));
 	}
 	dma_unmap_single_attrs(dev, addr, SZ_8K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 }
@@ -360,17 +368,19 @@ static int search_thread(void *arg)
 {
 	struct search *search = arg;
 
-	search->found = swiotlb_tbl_map_single(search->dev, search->orig, search->size, search->size, 0,
-					       DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+	search->found = swiotlb_tbl_map_single(search->dev, search->orig, search->size,
+					       search->size, 0, DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
 	complete(&search->done);
 	return 0;
 }
 
 /*
- * Map in another thread, on another CPU. A search that does not end has the area's lock and interrupts off;
- * it is given slots to find then, so that the test can fail and the machine goes on.
+ * Map in another thread, on another CPU. A search that does not end has the area's lock and
+ * interrupts off; it is given slots to find then, so that the test can fail and the machine
+ * goes on.
  */
-static phys_addr_t search_with_watchdog(struct kunit *test, struct device *dev, phys_addr_t orig, size_t size)
+static phys_addr_t search_with_watchdog(struct kunit *test, struct device *dev, phys_addr_t orig,
+					size_t size)
 {
 	struct io_tlb_mem *mem = dev->dma_io_tlb_mem;
 	struct search search = { .dev = dev, .orig = orig, .size = size };
@@ -396,7 +406,10 @@ static phys_addr_t search_with_watchdog(struct kunit *test, struct device *dev, 
 	return search.found;
 }
 
-/* The pool of an NVMe drive, half full in every other slot, and a buffer in the upper half of its page */
+/*
+ * The pool of an NVMe drive, half full in every other slot, and a buffer in the upper half of
+ * its page
+ */
 static void search_of_half_full_pool_ends(struct kunit *test)
 {
 	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
@@ -462,7 +475,9 @@ static void full_pool_fails_and_recovers(struct kunit *test)
 		KUNIT_ASSERT_NE(test, found[i], (phys_addr_t)DMA_MAPPING_ERROR);
 	}
 	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), TEST_SLABS);
-	KUNIT_EXPECT_EQ(test, swiotlb_tbl_map_single(dev, data, 512, 512, 0, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
+	KUNIT_EXPECT_EQ(test,
+			swiotlb_tbl_map_single(dev, data, 512, 512, 0, DMA_TO_DEVICE,
+					       DMA_ATTR_NO_WARN),
 			(phys_addr_t)DMA_MAPPING_ERROR);
 	for (i = 0; i < TEST_SLABS; i++)
 		swiotlb_tbl_unmap_single(dev, found[i], 512, DMA_TO_DEVICE, 0);
@@ -485,8 +500,9 @@ static void areas_hold_whole_segments(struct kunit *test)
 }
 
 /*
- * What an IOMMU shows of a mapping is in granules, so nothing else may be in the first and last one. Stale
- * bytes of an earlier mapping are there to be found, and a small mapping to be stepped on.
+ * What an IOMMU shows of a mapping is in granules, so nothing else may be in the first and last
+ * one. Stale bytes of an earlier mapping are there to be found, and a small mapping to be
+ * stepped on.
  */
 static void granules_show_nothing_else(struct kunit *test)
 {
@@ -503,11 +519,12 @@ static void granules_show_nothing_else(struct kunit *test)
 		for (size = 100; size < SZ_8K; size += 1500) {
 			memset(mem->vaddr, 0xee, 128 << IO_TLB_SHIFT);
 			phys = swiotlb_tbl_map_single(dev, virt_to_phys(data) + offset, size,
-						      ALIGN(size, granule), granule - 1, DMA_FROM_DEVICE, 0);
+						      ALIGN(size, granule), granule - 1,
+						      DMA_FROM_DEVICE, 0);
 			KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
 			for (i = 0; i < ARRAY_SIZE(other); i++) {
-				other[i] = swiotlb_tbl_map_single(dev, virt_to_phys(data), 512, 512, 0,
-								  DMA_TO_DEVICE, 0);
+				other[i] = swiotlb_tbl_map_single(dev, virt_to_phys(data), 512, 512,
+								  0, DMA_TO_DEVICE, 0);
 				KUNIT_ASSERT_NE(test, other[i], (phys_addr_t)DMA_MAPPING_ERROR);
 			}
 			view = phys_to_virt(phys);
@@ -554,8 +571,8 @@ static void random_mappings_never_overlap(struct kunit *test)
 		}
 		m->offset = prandom_u32_state(&rnd) % SZ_4K;
 		m->size = 1 + prandom_u32_state(&rnd) % (round % 4 ? SZ_8K : SZ_32K);
-		m->phys = swiotlb_tbl_map_single(dev, virt_to_phys(data) + m->offset, m->size, m->size, 0,
-						 DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+		m->phys = swiotlb_tbl_map_single(dev, virt_to_phys(data) + m->offset, m->size,
+						 m->size, 0, DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
 		if (m->phys == (phys_addr_t)DMA_MAPPING_ERROR) {
 			m->size = 0;
 			full++;

@@ -14,7 +14,10 @@ struct kunit;
 /* A device with nothing behind it, gone with the test. @mask is its streaming and coherent mask. */
 struct device *swiotlb_test_device(struct kunit *test, u64 mask);
 
-/* A pool that all mappings of @dev go through, gone with the test; @nslabs a multiple of 128 * @nareas */
+/*
+ * A pool that all mappings of @dev go through, gone with the test; @nslabs a multiple of 128 *
+ * @nareas
+ */
 struct io_tlb_mem *swiotlb_test_pool(struct kunit *test, struct device *dev, unsigned long nslabs,
 				     unsigned int nareas);
 
