@@ -4,7 +4,7 @@
  *
  * direct:  a device that reaches all of memory
  * hit:     a device with a 32-bit mask and buffers above 4 GB, while the pool has room
- * over:    the same while the pool is full, with 1 to 4096 buffers outstanding; the oldest goes first
+ * over:    the same while the pool is full, with 1 to 4096 buffers outstanding; the oldest is next
  *   map, unmap: DMA_BIDIRECTIONAL, so that each copies the whole buffer
  *   sync:       dma_sync_single_for_cpu() of 64 bytes
  *   unmap_all:  the unmap, and what it leaves to RCU, workqueues and others to do
@@ -139,7 +139,7 @@ static void __init pool_grows(void)
 		pool_slots += POOL_SLOTS;
 }
 
-/* With @many buffers outstanding, @count times: syncs and unmaps the oldest, and maps another one. */
+/* With @many buffers outstanding, @count times: syncs and unmaps the oldest, maps another one. */
 static void __init run(struct device *dev, size_t size, unsigned int many, unsigned int count,
 		       struct cost *cost)
 {
@@ -307,9 +307,9 @@ static void __init settle(void)
 }
 
 /*
- * Instructions that are left to others by @count unmaps. spin() runs whenever nobody else does, so the
- * processor is never idle and time is instructions; how often spin() went round tells how many of them
- * were its own. Ticks are part of spin_cost, so that a longer wait does not count as work.
+ * Instructions that are left to others by @count unmaps. spin() runs whenever nobody else does, so
+ * the processor is never idle and time is instructions; how often spin() went round tells how many
+ * of them were its own. Ticks are part of spin_cost: a longer wait does not count as work.
  */
 static s64 __init work_after(size_t size, unsigned int many, unsigned int count)
 {
@@ -340,7 +340,8 @@ static s64 __init least_work(size_t size, unsigned int many, unsigned int count,
 }
 
 /* @alone is what settling takes anyhow, with its grace periods and a new pool. */
-static void __init bench_deferred(size_t size, unsigned int many, const struct cost *cost, s64 alone)
+static void __init bench_deferred(size_t size, unsigned int many, const struct cost *cost,
+				  s64 alone)
 {
 	u64 unmaps = div_u64(cost->unmap * MOST, COUNT);
 	s64 work = least_work(size, many, MOST, 2) - alone;
