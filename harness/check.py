@@ -95,7 +95,7 @@ class Check:
         parts = [name for name in kernel.fragments if name.startswith("part-")]
         text = "".join((folder / "kunit" / f"{name}.config").read_text(encoding="utf-8") for name in common)
         text += (folder / "bench" / f"{kernel.arch}.config").read_text(encoding="utf-8")
-        options = [line for name in parts
+        options = [line.replace("=m", "=y") for name in parts
                    for line in (folder / "kunit" / f"{name}.config").read_text(encoding="utf-8").splitlines()
                    if line.startswith("CONFIG_")]
         build.mkdir(parents=True, exist_ok=True)

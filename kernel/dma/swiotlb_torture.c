@@ -21,7 +21,6 @@
 #include <linux/cc_platform.h>
 #include <linux/cpu.h>
 #include <linux/cpumask.h>
-#include <linux/delay.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
@@ -36,6 +35,7 @@
 #include <linux/percpu.h>
 #include <linux/platform_device.h>
 #include <linux/prandom.h>
+#include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -385,7 +385,7 @@ static struct torture_buf *find_buf(struct torture_chain *chain, struct rnd_stat
 static void pause_if(bool idle)
 {
 	if (idle)
-		usleep_range(50, 200);
+		schedule_timeout_idle(1);
 	else
 		cond_resched();
 }
