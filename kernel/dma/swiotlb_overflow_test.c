@@ -121,7 +121,7 @@ static void full_pool_still_maps(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 100, size,
 							    dir == DMA_TO_DEVICE ? 101 : 77));
 		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 100 + size, SZ_4K - 100,
-							    (u8)(101 + size)));
+							    101 + size));
 		KUNIT_EXPECT_FALSE(test, is_swiotlb_buffer(dev, dma_to_phys(dev, addr)));
 	}
 }
@@ -152,7 +152,7 @@ static void unwritten_bytes_stay(struct kunit *test)
 	dma_unmap_single(dev, addr, SZ_8K, DMA_FROM_DEVICE);
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, 5000, 1));
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 5000, 10, 77));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 5010, SZ_8K - 5010, (u8)5011));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 5010, SZ_8K - 5010, 5011));
 }
 
 static void unmap_without_sync_leaves_data(struct kunit *test)
@@ -178,13 +178,13 @@ static void sync_of_a_range(struct kunit *test)
 	swiotlb_test_fill(view, SZ_8K, 77);
 	dma_sync_single_range_for_cpu(dev, addr, SZ_2K - 32, 64, DMA_FROM_DEVICE);
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_2K - 32, 1));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + SZ_2K - 32, 64, (u8)(77 + SZ_2K - 32)));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + SZ_2K - 32, 64, 77 + SZ_2K - 32));
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + SZ_2K + 32, SZ_8K - SZ_2K - 32,
-						    (u8)(33 + SZ_2K)));
+						    33 + SZ_2K));
 	swiotlb_test_fill(data, SZ_8K, 33);
 	dma_sync_single_range_for_device(dev, addr, SZ_8K - 64, 64, DMA_TO_DEVICE);
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, SZ_8K - 64, 77));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + SZ_8K - 64, 64, (u8)(33 + SZ_8K - 64)));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + SZ_8K - 64, 64, 33 + SZ_8K - 64));
 	dma_unmap_single_attrs(dev, addr, SZ_8K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 }
 
@@ -258,7 +258,7 @@ static void alignment_matrix(struct kunit *test)
 				view = buf->vaddr;
 				KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + buf->offset,
 									    lengths[j],
-									    (u8)(1 + offsets[i])));
+									    1 + offsets[i]));
 				KUNIT_EXPECT_NULL(test, memchr_inv(view, 0, buf->offset));
 				KUNIT_EXPECT_NULL(test, memchr_inv(view + tail, 0,
 								   buf->memory - tail));
@@ -823,8 +823,8 @@ static void many_buffers_are_found(struct kunit *test)
 		if (m->size) {
 			KUNIT_EXPECT_EQ(test, overflow_start(dev, m->phys + m->size - 1), m->phys);
 			KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(phys_to_virt(m->phys), m->size,
-								    (u8)(1 + m->offset)));
-			swiotlb_test_fill(phys_to_virt(m->phys), m->size, (u8)(1 + m->offset));
+								    1 + m->offset));
+			swiotlb_test_fill(phys_to_virt(m->phys), m->size, 1 + m->offset);
 			swiotlb_tbl_unmap_single(dev, m->phys, m->size, DMA_BIDIRECTIONAL, 0);
 			m->size = 0;
 		} else if (i < ROUNDS - MOST) {

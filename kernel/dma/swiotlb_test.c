@@ -111,7 +111,7 @@ void swiotlb_test_pool_room(struct io_tlb_mem *mem, unsigned int slots)
 	mem->areas[0].used = mem->area_nslabs - slots;
 }
 
-void swiotlb_test_fill(u8 *data, size_t size, u8 seed)
+void swiotlb_test_fill(u8 *data, size_t size, unsigned int seed)
 {
 	size_t i;
 
@@ -119,7 +119,7 @@ void swiotlb_test_fill(u8 *data, size_t size, u8 seed)
 		data[i] = seed + i;
 }
 
-bool swiotlb_test_filled(const u8 *data, size_t size, u8 seed)
+bool swiotlb_test_filled(const u8 *data, size_t size, unsigned int seed)
 {
 	size_t i;
 
@@ -142,7 +142,7 @@ static void test_pages_free(void *arg)
 	kfree(t);
 }
 
-u8 *swiotlb_test_buffer(struct kunit *test, size_t size, u8 seed)
+u8 *swiotlb_test_buffer(struct kunit *test, size_t size, unsigned int seed)
 {
 	struct test_pages *t = kmalloc(sizeof(*t), GFP_KERNEL);
 
@@ -209,7 +209,7 @@ static void driver_reads_what_device_wrote(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, 100, 1));
 		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 100, 5000,
 							    dir == DMA_TO_DEVICE ? 101 : 77));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 5100, SZ_16K - 5100, (u8)5101));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 5100, SZ_16K - 5100, 5101));
 	}
 }
 
@@ -226,7 +226,7 @@ static void unwritten_bytes_come_back_as_they_were(struct kunit *test)
 	dma_unmap_single(dev, addr, SZ_4K, DMA_FROM_DEVICE);
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, 1000, 1));
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 1000, 10, 77));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 1010, SZ_4K - 1010, (u8)1011));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 1010, SZ_4K - 1010, 1011));
 }
 
 static void unmap_without_sync_copies_nothing(struct kunit *test)
@@ -259,16 +259,16 @@ static void sync_copies_its_range_only(struct kunit *test)
 	dma_sync_single_range_for_cpu(dev, addr, IO_TLB_SIZE - 32, 64, DMA_FROM_DEVICE);
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, IO_TLB_SIZE - 32, 1));
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + IO_TLB_SIZE - 32, 64,
-						    (u8)(77 + IO_TLB_SIZE - 32)));
+						    77 + IO_TLB_SIZE - 32));
 	KUNIT_EXPECT_TRUE(test,
 			  swiotlb_test_filled(data + IO_TLB_SIZE + 32, SZ_8K - IO_TLB_SIZE - 32,
-					      (u8)(1 + IO_TLB_SIZE + 32)));
+					      1 + IO_TLB_SIZE + 32));
 
 	swiotlb_test_fill(data, SZ_8K, 33);
 	dma_sync_single_range_for_device(dev, addr, 100, 64, DMA_TO_DEVICE);
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, 100, 77));
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + 100, 64, 133));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + 164, SZ_8K - 164, (u8)(77 + 164)));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + 164, SZ_8K - 164, 77 + 164));
 	dma_unmap_single_attrs(dev, addr, SZ_8K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 }
 
@@ -293,16 +293,16 @@ static void sync_from_anywhere_in_a_slot(struct kunit *test)
 		swiotlb_test_fill(data, SZ_16K, 1);
 		dma_sync_single_range_for_cpu(dev, addr, at, 64, DMA_FROM_DEVICE);
 		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, 0x400 + at, 1));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 0x400 + at, 64, (u8)(77 + at)));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 0x400 + at, 64, 77 + at));
 		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 0x440 + at, SZ_16K - 0x440 - at,
-							    (u8)(0x441 + at)));
+							    0x441 + at));
 
 		swiotlb_test_fill(data, SZ_16K, 33);
 		dma_sync_single_range_for_device(dev, addr, at, 64, DMA_TO_DEVICE);
 		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, at, 77));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + at, 64, (u8)(0x400 + 33 + at)));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + at, 64, 0x400 + 33 + at));
 		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + at + 64, SZ_8K - at - 64,
-							    (u8)(77 + at + 64)));
+							    77 + at + 64));
 	}
 	dma_unmap_single_attrs(dev, addr, SZ_8K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 }

@@ -25,12 +25,12 @@ struct io_tlb_mem *swiotlb_test_pool(struct kunit *test, struct device *dev, uns
 void swiotlb_test_pool_room(struct io_tlb_mem *mem, unsigned int slots);
 
 /* Pages for the test, filled with @seed, @seed + 1, ... (low bytes); physically contiguous */
-u8 *swiotlb_test_buffer(struct kunit *test, size_t size, u8 seed);
+u8 *swiotlb_test_buffer(struct kunit *test, size_t size, unsigned int seed);
 
 /* Whether @size bytes at @data are what swiotlb_test_buffer() would have there with @seed */
-bool swiotlb_test_filled(const u8 *data, size_t size, u8 seed);
+bool swiotlb_test_filled(const u8 *data, size_t size, unsigned int seed);
 
-void swiotlb_test_fill(u8 *data, size_t size, u8 seed);
+void swiotlb_test_fill(u8 *data, size_t size, unsigned int seed);
 
 /* Call @fn with @arg at the end of the test, last one first */
 void swiotlb_test_at_exit(struct kunit *test, void (*fn)(void *), void *arg);
