@@ -55,7 +55,7 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/swiotlb_overflow.h>
 
-/* 4096 buffers have four to a list at the worst of two sizes, and the table is eight pages. */
+/* About one to a list with 4096 buffers; the table takes 32 KB with 64-bit pointers. */
 #define HASH_BITS	12
 #define LOCK_BITS	6
 
@@ -177,7 +177,7 @@ static atomic_long_t overflow_bytes;
 static unsigned long overflow_peak;
 static unsigned long overflow_cap;		/* bytes */
 static unsigned long overflow_device_cap;	/* bytes, overflow_share percent of that */
-static unsigned int overflow_share = DEFAULT_DEVICE_SHARE;
+static unsigned int overflow_share;
 
 struct overflow_stats {
 	unsigned long	mapped;
@@ -280,14 +280,14 @@ static void swiotlb_overflow_free_memory(const struct swiotlb_overflow_buf *buf)
 }
 
 /* Pages of one zone: a block that is aligned as asked for, without the tail that is not needed */
-static phys_addr_t alloc_block(struct swiotlb_overflow_buf *buf, size_t align, gfp_t gfp)
+static bool alloc_block(struct swiotlb_overflow_buf *buf, size_t align, gfp_t gfp)
 {
 	unsigned int order = get_order(max_t(size_t, buf->memory, align));
 	unsigned int i, used = buf->memory >> PAGE_SHIFT;
 	struct page *page = alloc_pages(gfp, order);
 
 	if (!page)
-		return 0;
+		return false;
 	buf->source = OVERFLOW_PAGES;
 	if (used < 1U << order) {
 		split_page(page, order);
@@ -296,7 +296,14 @@ static phys_addr_t alloc_block(struct swiotlb_overflow_buf *buf, size_t align, g
 		buf->source = OVERFLOW_SINGLE_PAGES;
 	}
 	buf->vaddr = page_address(page);
-	return page_to_phys(page);
+	return true;
+}
+
+static bool alloc_slot(struct swiotlb_overflow_buf *buf, unsigned int zone, gfp_t gfp)
+{
+	buf->source = zone;
+	buf->vaddr = kmem_cache_alloc(slot_caches[zone], gfp);
+	return buf->vaddr;
 }
 
 /*
@@ -336,22 +343,15 @@ static enum swiotlb_overflow_failure alloc_plain(struct swiotlb_overflow_buf *bu
 	};
 	enum swiotlb_overflow_failure why = OVERFLOW_FAIL_MEMORY;
 	unsigned int zone;
-	phys_addr_t phys;
 
 	for (zone = first_zone(buf->dev); zone < OVERFLOW_ZONES; zone++) {
 		if ((zone == OVERFLOW_SLOT_DMA32 && !IS_ENABLED(CONFIG_ZONE_DMA32)) ||
 		    (zone == OVERFLOW_SLOT_DMA && !IS_ENABLED(CONFIG_ZONE_DMA)))
 			continue;
-		if (buf->memory < PAGE_SIZE) {
-			buf->source = zone;
-			buf->vaddr = kmem_cache_alloc(slot_caches[zone], gfp);
-			phys = buf->vaddr ? virt_to_phys(buf->vaddr) : 0;
-		} else {
-			phys = alloc_block(buf, align, gfp | zone_gfp[zone]);
-		}
-		if (!phys)
+		if (buf->memory < PAGE_SIZE ? !alloc_slot(buf, zone, gfp) :
+					      !alloc_block(buf, align, gfp | zone_gfp[zone]))
 			continue;
-		buf->start = phys + buf->offset;
+		buf->start = virt_to_phys(buf->vaddr) + buf->offset;
 		if (is_translated(buf->dev) || is_in_reach(buf->dev, buf->start, buf->size))
 			return OVERFLOW_OK;
 		swiotlb_overflow_free_memory(buf);
@@ -667,7 +667,9 @@ static void set_limits(unsigned long cap, unsigned int share)
 	WRITE_ONCE(overflow_device_cap, mult_frac(cap, share, 100));
 }
 
-static bool cap_given __initdata;
+/* Kept until there are caches */
+static unsigned long boot_cap __initdata = ULONG_MAX;
+static unsigned int boot_share __initdata = DEFAULT_DEVICE_SHARE;
 
 /* swiotlb_overflow=size[KMG][,percent of that for one device] */
 static int __init swiotlb_overflow_setup(char *str)
@@ -681,8 +683,8 @@ static int __init swiotlb_overflow_setup(char *str)
 		pr_warn("swiotlb_overflow=%s is not understood, the default is used\n", str);
 		return 0;
 	}
-	set_limits(cap, share);
-	cap_given = true;
+	boot_cap = cap;
+	boot_share = share;
 	return 0;
 }
 early_param("swiotlb_overflow", swiotlb_overflow_setup);
@@ -709,13 +711,12 @@ static int __init swiotlb_overflow_init(void)
 						   caches[i].flags, NULL);
 		if (!slot_caches[i]) {
 			pr_warn("no cache for small transient buffers, there will be none\n");
-			set_limits(0, 0);
 			return -ENOMEM;
 		}
 	}
-	if (!cap_given)
-		set_limits((totalram_pages() << PAGE_SHIFT) >> DEFAULT_CAP_SHIFT,
-			   DEFAULT_DEVICE_SHARE);
+	if (boot_cap == ULONG_MAX)
+		boot_cap = (totalram_pages() << PAGE_SHIFT) >> DEFAULT_CAP_SHIFT;
+	set_limits(boot_cap, boot_share);
 	return 0;
 }
 core_initcall(swiotlb_overflow_init);
