@@ -715,7 +715,8 @@ static int __init swiotlb_overflow_init(void)
 		}
 	}
 	if (boot_cap == ULONG_MAX)
-		boot_cap = (totalram_pages() << PAGE_SHIFT) >> DEFAULT_CAP_SHIFT;
+		boot_cap = min_t(u64, (u64)totalram_pages() << PAGE_SHIFT >> DEFAULT_CAP_SHIFT,
+				 LONG_MAX);
 	set_limits(boot_cap, boot_share);
 	return 0;
 }
