@@ -848,7 +848,7 @@ static void many_buffers_are_found(struct kunit *test)
 struct handover {
 	struct device *dev;
 	phys_addr_t data;
-	dma_addr_t addr;
+	unsigned long slot;	/* address in slots, for 32 bits have no single store of 64 */
 	unsigned int rounds;
 	unsigned int bad;
 	struct completion done;
@@ -861,7 +861,7 @@ static int handover_thread(void *arg)
 	unsigned int i;
 
 	for (i = 0; i < h->rounds; i++) {
-		while (!(addr = READ_ONCE(h->addr))) {
+		while (!(addr = (dma_addr_t)READ_ONCE(h->slot) << IO_TLB_SHIFT)) {
 			cpu_relax();
 			cond_resched();
 		}
@@ -874,7 +874,7 @@ static int handover_thread(void *arg)
 		dma_unmap_single(h->dev, addr, 512, DMA_FROM_DEVICE);
 		if (is_swiotlb_buffer(h->dev, dma_to_phys(h->dev, addr)))
 			h->bad++;
-		WRITE_ONCE(h->addr, 0);
+		WRITE_ONCE(h->slot, 0);
 	}
 	complete(&h->done);
 	return 0;
@@ -904,8 +904,8 @@ static void another_cpu_finds_buffer(struct kunit *test)
 			i--;
 			continue;
 		}
-		WRITE_ONCE(h.addr, addr);
-		while (READ_ONCE(h.addr)) {
+		WRITE_ONCE(h.slot, addr >> IO_TLB_SHIFT);
+		while (READ_ONCE(h.slot)) {
 			cpu_relax();
 			cond_resched();
 		}
