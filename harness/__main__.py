@@ -14,7 +14,7 @@ from harness import paths, ui
 
 def clean():
     """Remove what was built. The cache with the base's source and compiler results stays."""
-    for name in ("bench", "build", "check", "devices", "log", "mutants", "regressions", "report", "tree"):
+    for name in ("bench", "build", "check", "devices", "guest", "log", "mutants", "regressions", "report", "tree"):
         shutil.rmtree(paths.OUT / name, ignore_errors=True)
 
 
@@ -29,7 +29,7 @@ def am(run):
 @contextlib.contextmanager
 def alone(command):
     """Commands that build take turns: they share work trees and processors."""
-    if command not in ("run", "test", "check", "mutants", "regressions", "bench", "devices"):
+    if command not in ("run", "test", "check", "mutants", "regressions", "bench", "devices", "torture"):
         yield
         return
     paths.OUT.mkdir(parents=True, exist_ok=True)
@@ -53,6 +53,7 @@ COMMANDS = {
     "absorb": ("edit", "cmd_absorb"),
     "bench": ("bench", "cmd_bench"),
     "devices": ("devices", "cmd_devices"),
+    "torture": ("torture", "cmd_torture"),
     "check": ("check", "cmd_check"),
     "mutants": ("mutants", "cmd_mutants"),
     "litmus": ("litmus", "cmd_litmus"),

@@ -46,6 +46,7 @@ def cmd_test():
     steps = ui.Steps("test", 6 + len(kernels) + len(chosen) + (devices.steps(sides) if sides else 0))
     with steps.step("look for packages"):
         packages.ensure(dict.fromkeys([*kbuild.packages(sorted({kernel.arch for kernel in kernels.values()})),
+                                       *guest.packages(sorted({lane.kernel.arch for lane in chosen if lane.torture})),
                                        *(guest.packages([devices.ARCH]) if sides else [])]))
     with steps.step("test the harness"):
         passed, failed = own_tests()
