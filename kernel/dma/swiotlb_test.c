@@ -337,11 +337,15 @@ static void address_keeps_alignment(struct kunit *test)
 	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
 	u8 *data = swiotlb_test_buffer(test, SZ_256K, 1);
 	unsigned int offset;
-	phys_addr_t phys;
+	phys_addr_t phys, odd;
 
 	swiotlb_test_pool(test, dev, TEST_SLABS, 1);
 	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, p->min_align_mask), 0);
 	for (offset = 0; offset < SZ_4K; offset += 0x100) {
+		/* The next slot may be one that does not begin a page. */
+		odd = swiotlb_tbl_map_single(dev, virt_to_phys(data), 512, 512, 0, DMA_TO_DEVICE,
+					     0);
+		KUNIT_ASSERT_NE(test, odd, (phys_addr_t)DMA_MAPPING_ERROR);
 		phys = swiotlb_tbl_map_single(dev, virt_to_phys(data) + offset, p->size, p->size,
 					      p->alloc_align_mask, DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
@@ -352,6 +356,7 @@ static void address_keeps_alignment(struct kunit *test)
 		if (p->size >= PAGE_SIZE && !p->min_align_mask)
 			KUNIT_EXPECT_EQ(test, phys & ~PAGE_MASK, 0);
 		swiotlb_tbl_unmap_single(dev, phys, p->size, DMA_TO_DEVICE, 0);
+		swiotlb_tbl_unmap_single(dev, odd, 512, DMA_TO_DEVICE, 0);
 	}
 	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 0);
 }
