@@ -19,14 +19,14 @@
 struct overflow_test {
 	unsigned long cap;
 	unsigned int share;
-	u64 buffers;
+	unsigned long buffers;
 	long bytes;
 };
 
-static u64 test_buffers(void)
+static unsigned long test_buffers(void)
 {
 	struct overflow_stats *stats;
-	u64 sum = 0;
+	unsigned long sum = 0;
 	int cpu;
 
 	for_each_possible_cpu(cpu) {
