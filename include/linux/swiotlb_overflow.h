@@ -40,6 +40,15 @@ static inline bool has_swiotlb_overflow(struct device *dev)
 	return READ_ONCE(dev->dma_overflow_classes);
 }
 
+/**
+ * is_swiotlb_overflow() - whether an address is one of a transient bounce buffer
+ * @dev:	the device that the address was mapped for
+ * @paddr:	physical address, any byte of a mapping of @dev
+ *
+ * Any context.
+ *
+ * Return: true if the byte at @paddr is part of a mapping of @dev that lives in such a buffer.
+ */
 static inline bool is_swiotlb_overflow(struct device *dev, phys_addr_t paddr)
 {
 	return unlikely(has_swiotlb_overflow(dev)) && swiotlb_overflow_find(dev, paddr);

@@ -41,6 +41,7 @@
 #include <linux/local_lock.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/rculist.h>
 #include <linux/rcupdate.h>
@@ -587,6 +588,7 @@ static phys_addr_t overflow_map(struct device *dev, phys_addr_t orig_addr, size_
 				size_t alloc_size, unsigned int alloc_align_mask, bool decrypted,
 				unsigned long attrs)
 {
+	/* Drivers map in interrupts, and without memory fail() says more than the allocator. */
 	const gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN;
 	enum swiotlb_overflow_failure why;
 	struct swiotlb_overflow_buf *buf;
@@ -772,11 +774,16 @@ static int cap_get(void *data, u64 *value)
 	return 0;
 }
 
+/* Against another writer, so that the limit of a device fits what is written last */
+static DEFINE_MUTEX(limits_lock);
+
 static int cap_set(void *data, u64 value)
 {
 	if (value > LONG_MAX)
 		return -EINVAL;
-	set_limits(value, READ_ONCE(overflow_share));
+	mutex_lock(&limits_lock);
+	set_limits(value, overflow_share);
+	mutex_unlock(&limits_lock);
 	return 0;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(cap_fops, cap_get, cap_set, "%llu\n");
@@ -791,7 +798,9 @@ static int share_set(void *data, u64 value)
 {
 	if (value > 100)
 		return -EINVAL;
-	set_limits(READ_ONCE(overflow_cap), value);
+	mutex_lock(&limits_lock);
+	set_limits(overflow_cap, value);
+	mutex_unlock(&limits_lock);
 	return 0;
 }
 DEFINE_DEBUGFS_ATTRIBUTE(share_fops, share_get, share_set, "%llu\n");

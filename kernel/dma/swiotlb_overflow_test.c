@@ -87,8 +87,8 @@ static phys_addr_t overflow_start(struct device *dev, phys_addr_t phys)
 }
 
 static const size_t sizes[] = {
-	1,	   63,	 512,	 SZ_2K,	       SZ_2K + 1,   SZ_4K,
-	SZ_4K + 1, 5000, SZ_64K, SZ_64K + 512, SZ_256K - 1, SZ_256K,
+	1, 63, 512, SZ_2K, SZ_2K + 1, SZ_4K, SZ_4K + 1, 5000, SZ_64K, SZ_64K + 512,
+	SZ_256K - 1, SZ_256K,
 };
 
 static void size_desc(const size_t *size, char *desc)
@@ -100,30 +100,10 @@ KUNIT_ARRAY_PARAM(size, sizes, size_desc);
 
 static void full_pool_still_maps(struct kunit *test)
 {
-	size_t size = *(const size_t *)test->param_value;
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
-	u8 *data = swiotlb_test_buffer(test, SZ_256K + SZ_4K, 1), *view;
-	enum dma_data_direction dir;
-	dma_addr_t addr;
 
-	for (dir = DMA_BIDIRECTIONAL; dir <= DMA_FROM_DEVICE; dir++) {
-		swiotlb_test_fill(data, size + SZ_4K, 1);
-		addr = dma_map_single(dev, data + 100, size, dir);
-		KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
-		KUNIT_EXPECT_EQ(test, overflow_start(dev, dma_to_phys(dev, addr)),
-				dma_to_phys(dev, addr));
-		view = swiotlb_test_device_view(dev, addr);
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, size, 101));
-
-		swiotlb_test_fill(view, size, 77);
-		dma_unmap_single(dev, addr, size, dir);
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, 100, 1));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 100, size,
-							    dir == DMA_TO_DEVICE ? 101 : 77));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 100 + size, SZ_4K - 100,
-							    101 + size));
-		KUNIT_EXPECT_FALSE(test, is_swiotlb_buffer(dev, dma_to_phys(dev, addr)));
-	}
+	swiotlb_test_directions(test, dev, *(const size_t *)test->param_value);
+	KUNIT_EXPECT_NE(test, dev->dma_overflow_classes, 0);
 }
 
 static void beyond_256k_fails(struct kunit *test)
@@ -143,49 +123,21 @@ static void beyond_256k_fails(struct kunit *test)
 
 static void unwritten_bytes_stay(struct kunit *test)
 {
-	struct device *dev = full_device(test, DMA_BIT_MASK(64));
-	u8 *data = swiotlb_test_buffer(test, SZ_8K, 1);
-	dma_addr_t addr = dma_map_single(dev, data, SZ_8K, DMA_FROM_DEVICE);
-
-	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
-	swiotlb_test_fill(swiotlb_test_device_view(dev, addr) + 5000, 10, 77);
-	dma_unmap_single(dev, addr, SZ_8K, DMA_FROM_DEVICE);
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, 5000, 1));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 5000, 10, 77));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 5010, SZ_8K - 5010, 5011));
+	swiotlb_test_unwritten(test, full_device(test, DMA_BIT_MASK(64)));
 }
 
 static void unmap_without_sync_leaves_data(struct kunit *test)
 {
-	struct device *dev = full_device(test, DMA_BIT_MASK(64));
-	u8 *data = swiotlb_test_buffer(test, SZ_4K, 1);
-	dma_addr_t addr = dma_map_single(dev, data, SZ_4K, DMA_FROM_DEVICE);
-
-	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
-	swiotlb_test_fill(swiotlb_test_device_view(dev, addr), SZ_4K, 77);
-	dma_unmap_single_attrs(dev, addr, SZ_4K, DMA_FROM_DEVICE, DMA_ATTR_SKIP_CPU_SYNC);
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_4K, 1));
+	swiotlb_test_skip_sync(test, full_device(test, DMA_BIT_MASK(64)));
 }
 
 static void sync_of_a_range(struct kunit *test)
 {
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
-	u8 *data = swiotlb_test_buffer(test, SZ_8K, 1), *view;
-	dma_addr_t addr = dma_map_single(dev, data, SZ_8K, DMA_BIDIRECTIONAL);
 
-	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
-	view = swiotlb_test_device_view(dev, addr);
-	swiotlb_test_fill(view, SZ_8K, 77);
-	dma_sync_single_range_for_cpu(dev, addr, SZ_2K - 32, 64, DMA_FROM_DEVICE);
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_2K - 32, 1));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + SZ_2K - 32, 64, 77 + SZ_2K - 32));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + SZ_2K + 32, SZ_8K - SZ_2K - 32,
-						    33 + SZ_2K));
-	swiotlb_test_fill(data, SZ_8K, 33);
-	dma_sync_single_range_for_device(dev, addr, SZ_8K - 64, 64, DMA_TO_DEVICE);
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, SZ_8K - 64, 77));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + SZ_8K - 64, 64, 33 + SZ_8K - 64));
-	dma_unmap_single_attrs(dev, addr, SZ_8K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+	swiotlb_test_sync(test, dev, 0, 0x1f0);
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0xfff), 0);
+	swiotlb_test_sync(test, dev, 0x400, 0x100);
 }
 
 static void sync_beyond_mapping_stops_at_its_end(struct kunit *test)
@@ -201,11 +153,9 @@ static void sync_beyond_mapping_stops_at_its_end(struct kunit *test)
 	dma_unmap_single(dev, addr, 1000, DMA_BIDIRECTIONAL);
 }
 
-static const unsigned int matrix_masks[][2] = {
-	/* min_align_mask, alloc_align_mask */
-	{ 0, 0 },	  { 0x1ff, 0 },	     { 0x7ff, 0 },	{ 0xfff, 0 },
-	{ 0xffff, 0 },	  { 0, 0xfff },	     { 0, 0xffff },	{ 0x1ff, 0xfff },
-	{ 0xfff, 0xfff }, { 0xffff, 0xfff }, { 0xfff, 0xffff },
+static const unsigned int matrix_masks[][2] = {		/* min_align_mask, alloc_align_mask */
+	{ 0, 0 }, { 0x1ff, 0 }, { 0x7ff, 0 }, { 0xfff, 0 }, { 0xffff, 0 }, { 0, 0xfff },
+	{ 0, 0xffff }, { 0x1ff, 0xfff }, { 0xfff, 0xfff }, { 0xffff, 0xfff }, { 0xfff, 0xffff },
 };
 
 static void mask_desc(const unsigned int (*masks)[2], char *desc)
@@ -222,8 +172,9 @@ KUNIT_ARRAY_PARAM(mask, matrix_masks, mask_desc);
  */
 static void alignment_matrix(struct kunit *test)
 {
-	static const unsigned int offsets[] = { 0,     0x100, 0x200, 0x400, 0x600,
-						0x800, 0xa00, 0xc00, 0xe00, 0xfff };
+	static const unsigned int offsets[] = {
+		0, 0x100, 0x200, 0x400, 0x600, 0x800, 0xa00, 0xc00, 0xe00, 0xfff
+	};
 	static const size_t lengths[] = { 100, 512, SZ_2K, SZ_4K, SZ_64K };
 	const unsigned int *masks = *(const unsigned int (*)[2])test->param_value;
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
@@ -480,11 +431,12 @@ static void cap_is_exact(struct kunit *test)
 	unsigned int i;
 
 	set_limits(atomic_long_read(&overflow_bytes) + 8 * PAGE_SIZE, 100);
+	WRITE_ONCE(overflow_peak, 0);
 	for (i = 0; i < 8; i++) {
 		addr[i] = swiotlb_map(dev, data, PAGE_SIZE, DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr[i]));
 	}
-	KUNIT_EXPECT_EQ(test, overflow_peak >= overflow_cap, true);
+	KUNIT_EXPECT_EQ(test, READ_ONCE(overflow_peak), overflow_cap);
 	for (i = 0; i < 3; i++)
 		KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, 0),
 				DMA_MAPPING_ERROR);
@@ -626,17 +578,44 @@ static void decrypted_memory_is_of_atomic_pool(struct kunit *test)
 		buf = swiotlb_overflow_lookup(dev, phys);
 		KUNIT_ASSERT_NOT_NULL(test, buf);
 		KUNIT_EXPECT_EQ(test, buf->source, OVERFLOW_ATOMIC_POOL);
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(buf->vaddr + 0x400, lengths[i], 1));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(buf->vaddr + 0x400, lengths[i],
+							    1 + 0x400));
 		KUNIT_EXPECT_NULL(test, memchr_inv(buf->vaddr, 0, 0x400));
 		memset(buf->vaddr + 0x400, 0xee, 10);
 		swiotlb_tbl_unmap_single(dev, phys, lengths[i], DMA_FROM_DEVICE, 0);
 		KUNIT_EXPECT_NULL(test, memchr_inv(phys_to_virt(data + 0x400), 0xee, 10));
-		swiotlb_test_fill(phys_to_virt(data + 0x400), 10, 1);
+		swiotlb_test_fill(phys_to_virt(data + 0x400), 10, 1 + 0x400);
 	}
 	*dev->dma_mask = DMA_BIT_MASK(12);
 	KUNIT_EXPECT_EQ(test, overflow_map(dev, data, 512, 512, 0, true, DMA_ATTR_NO_WARN),
 			(phys_addr_t)DMA_MAPPING_ERROR);
 	*dev->dma_mask = DMA_BIT_MASK(64);
+}
+
+/* The pool aligns to the size only: of two pages in a row one is not at 64 KB, and is no answer. */
+static void misaligned_decrypted_memory_is_refused(struct kunit *test)
+{
+	struct device *dev = full_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_4K, 1)), phys[2];
+	unsigned long failed = test_failed(OVERFLOW_FAIL_REACH);
+	unsigned int i, refused = 0;
+
+	if (!IS_ENABLED(CONFIG_DMA_COHERENT_POOL))
+		kunit_skip(test, "CONFIG_DMA_COHERENT_POOL");
+	dma_set_min_align_mask(dev, 0xffff);
+	for (i = 0; i < ARRAY_SIZE(phys); i++) {
+		phys[i] = overflow_map(dev, data, 100, 100, 0, true, DMA_ATTR_NO_WARN);
+		if (phys[i] == (phys_addr_t)DMA_MAPPING_ERROR)
+			refused++;
+		else
+			KUNIT_EXPECT_EQ(test, phys[i] & 0xffff, data & 0xffff);
+	}
+	KUNIT_EXPECT_GE(test, refused, 1);
+	KUNIT_EXPECT_EQ(test, test_failed(OVERFLOW_FAIL_REACH), failed + refused);
+	for (i = 0; i < ARRAY_SIZE(phys); i++)
+		if (phys[i] != (phys_addr_t)DMA_MAPPING_ERROR)
+			swiotlb_tbl_unmap_single(dev, phys[i], 100, DMA_TO_DEVICE, 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&dev->dma_overflow_bytes), 0);
 }
 
 static void list_maps_and_unmaps(struct kunit *test)
@@ -752,7 +731,7 @@ static void failed_allocation_loses_nothing(struct kunit *test)
 }
 #endif
 
-static unsigned int traced[2];
+static unsigned int traced[3];
 
 static void count_alloc(void *data, struct device *dev, phys_addr_t addr, size_t size,
 			size_t memory)
@@ -765,6 +744,11 @@ static void count_free(void *data, struct device *dev, phys_addr_t addr, size_t 
 	traced[1] += dev == data && size == 512 && memory == IO_TLB_SIZE;
 }
 
+static void count_fail(void *data, struct device *dev, size_t size, const char *reason)
+{
+	traced[2] += dev == data && size == 512 && !strcmp(reason, "cap");
+}
+
 static void traced_and_counted(struct kunit *test)
 {
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
@@ -775,6 +759,7 @@ static void traced_and_counted(struct kunit *test)
 	memset(traced, 0, sizeof(traced));
 	KUNIT_ASSERT_EQ(test, register_trace_swiotlb_overflow_alloc(count_alloc, dev), 0);
 	KUNIT_ASSERT_EQ(test, register_trace_swiotlb_overflow_free(count_free, dev), 0);
+	KUNIT_ASSERT_EQ(test, register_trace_swiotlb_overflow_fail(count_fail, dev), 0);
 	addr = swiotlb_map(dev, data, 512, DMA_TO_DEVICE, 0);
 	KUNIT_EXPECT_FALSE(test, dma_mapping_error(dev, addr));
 	KUNIT_EXPECT_EQ(test, traced[0], 1);
@@ -782,10 +767,60 @@ static void traced_and_counted(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&overflow_bytes), t->bytes + IO_TLB_SIZE);
 	dma_unmap_single(dev, addr, 512, DMA_TO_DEVICE);
 	KUNIT_EXPECT_EQ(test, traced[1], 1);
+	set_limits(0, 100);
+	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
+			DMA_MAPPING_ERROR);
+	KUNIT_EXPECT_EQ(test, traced[2], 1);
+	unregister_trace_swiotlb_overflow_fail(count_fail, dev);
 	unregister_trace_swiotlb_overflow_alloc(count_alloc, dev);
 	unregister_trace_swiotlb_overflow_free(count_free, dev);
 	tracepoint_synchronize_unregister();
 }
+
+#ifdef CONFIG_DEBUG_FS
+/* The files' own functions: the files cannot be read from the kernel. */
+static void debugfs_tells_and_takes_limits(struct kunit *test)
+{
+	struct device *dev = full_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_4K, 1));
+	u64 before[4], after[4], value;
+	dma_addr_t addr;
+
+	buffers_get(NULL, &before[0]);
+	total_get(NULL, &before[1]);
+	bytes_get(NULL, &before[2]);
+	failed_get((void *)OVERFLOW_FAIL_CAP, &before[3]);
+	addr = swiotlb_map(dev, data, 512, DMA_TO_DEVICE, 0);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+	KUNIT_EXPECT_EQ(test, cap_set(NULL, 0), 0);
+	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
+			DMA_MAPPING_ERROR);
+	buffers_get(NULL, &after[0]);
+	total_get(NULL, &after[1]);
+	bytes_get(NULL, &after[2]);
+	failed_get((void *)OVERFLOW_FAIL_CAP, &after[3]);
+	dma_unmap_single(dev, addr, 512, DMA_TO_DEVICE);
+	KUNIT_EXPECT_EQ(test, after[0], before[0] + 1);
+	KUNIT_EXPECT_EQ(test, after[1], before[1] + 1);
+	KUNIT_EXPECT_EQ(test, after[2], before[2] + IO_TLB_SIZE);
+	KUNIT_EXPECT_EQ(test, after[3], before[3] + 1);
+
+	KUNIT_EXPECT_EQ(test, cap_set(NULL, SZ_1M), 0);
+	KUNIT_EXPECT_EQ(test, share_set(NULL, 25), 0);
+	KUNIT_EXPECT_EQ(test, overflow_device_cap, SZ_256K);
+	KUNIT_EXPECT_EQ(test, cap_set(NULL, (u64)LONG_MAX + 1), -EINVAL);
+	KUNIT_EXPECT_EQ(test, share_set(NULL, 101), -EINVAL);
+	cap_get(NULL, &value);
+	KUNIT_EXPECT_EQ(test, value, SZ_1M);
+	share_get(NULL, &value);
+	KUNIT_EXPECT_EQ(test, value, 25);
+}
+#else
+static void debugfs_tells_and_takes_limits(struct kunit *test)
+{
+	kunit_skip(test, "CONFIG_DEBUG_FS");
+}
+#endif
 
 static void wrong_unmap_frees_nothing(struct kunit *test)
 {
@@ -940,10 +975,12 @@ static struct kunit_case overflow_test_cases[] = {
 	KUNIT_CASE(exact_fit),
 	KUNIT_CASE(device_behind_iommu_gets_pages),
 	KUNIT_CASE(decrypted_memory_is_of_atomic_pool),
+	KUNIT_CASE(misaligned_decrypted_memory_is_refused),
 	KUNIT_CASE(list_maps_and_unmaps),
 	KUNIT_CASE(maps_in_interrupt),
 	KUNIT_CASE(failed_allocation_loses_nothing),
 	KUNIT_CASE(traced_and_counted),
+	KUNIT_CASE(debugfs_tells_and_takes_limits),
 	KUNIT_CASE(wrong_unmap_frees_nothing),
 	KUNIT_CASE(many_buffers_are_found),
 	KUNIT_CASE(another_cpu_finds_buffer),

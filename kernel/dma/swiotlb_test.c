@@ -19,6 +19,9 @@
 
 #define TEST_SLABS	512
 
+/* No divisor of slots and pages: bytes of the wrong one are wrong. */
+#define TEST_PERIOD	251
+
 struct at_exit {
 	void (*fn)(void *arg);
 	void *arg;
@@ -116,7 +119,7 @@ void swiotlb_test_fill(u8 *data, size_t size, unsigned int seed)
 	size_t i;
 
 	for (i = 0; i < size; i++)
-		data[i] = seed + i;
+		data[i] = (seed + i) % TEST_PERIOD;
 }
 
 bool swiotlb_test_filled(const u8 *data, size_t size, unsigned int seed)
@@ -124,7 +127,7 @@ bool swiotlb_test_filled(const u8 *data, size_t size, unsigned int seed)
 	size_t i;
 
 	for (i = 0; i < size; i++)
-		if (data[i] != (u8)(seed + i))
+		if (data[i] != (seed + i) % TEST_PERIOD)
 			return false;
 	return true;
 }
@@ -172,104 +175,115 @@ static unsigned long swiotlb_test_mem_used(struct io_tlb_mem *mem)
 	return used;
 }
 
-static void device_reads_what_is_mapped(struct kunit *test)
+void swiotlb_test_directions(struct kunit *test, struct device *dev, size_t size)
 {
-	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
-	u8 *data = swiotlb_test_buffer(test, SZ_16K, 1);
+	u8 *data = swiotlb_test_buffer(test, size + SZ_4K, 1), *view;
 	enum dma_data_direction dir;
+	unsigned int seen;
 	dma_addr_t addr;
 
-	swiotlb_test_pool(test, dev, TEST_SLABS, 1);
 	for (dir = DMA_BIDIRECTIONAL; dir <= DMA_FROM_DEVICE; dir++) {
-		addr = dma_map_single(dev, data + 100, 5000, dir);
+		swiotlb_test_fill(data, size + SZ_4K, 1);
+		addr = dma_map_single(dev, data + 100, size, dir);
 		KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
 		KUNIT_EXPECT_TRUE(test, is_swiotlb_buffer(dev, dma_to_phys(dev, addr)));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(swiotlb_test_device_view(dev, addr),
-							    5000, 101));
-		dma_unmap_single(dev, addr, 5000, dir);
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_16K, 1));
-	}
-	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 0);
-}
+		view = swiotlb_test_device_view(dev, addr);
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, size, 101));
 
-static void driver_reads_what_device_wrote(struct kunit *test)
-{
-	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
-	u8 *data = swiotlb_test_buffer(test, SZ_16K, 1);
-	enum dma_data_direction dir;
-	dma_addr_t addr;
-
-	swiotlb_test_pool(test, dev, TEST_SLABS, 1);
-	for (dir = DMA_BIDIRECTIONAL; dir <= DMA_FROM_DEVICE; dir++) {
-		swiotlb_test_fill(data, SZ_16K, 1);
-		addr = dma_map_single(dev, data + 100, 5000, dir);
-		KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
-		swiotlb_test_fill(swiotlb_test_device_view(dev, addr), 5000, 77);
-		dma_unmap_single(dev, addr, 5000, dir);
+		swiotlb_test_fill(view, size, 77);
+		dma_unmap_single(dev, addr, size, dir);
+		seen = dir == DMA_TO_DEVICE ? 101 : 77;
 		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, 100, 1));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 100, 5000,
-							    dir == DMA_TO_DEVICE ? 101 : 77));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 5100, SZ_16K - 5100, 5101));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 100, size, seen));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 100 + size, SZ_4K - 100,
+							    101 + size));
 	}
 }
 
-static void unwritten_bytes_come_back_as_they_were(struct kunit *test)
+void swiotlb_test_unwritten(struct kunit *test, struct device *dev)
 {
-	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
-	u8 *data = swiotlb_test_buffer(test, SZ_4K, 1);
-	dma_addr_t addr;
+	u8 *data = swiotlb_test_buffer(test, SZ_8K, 1);
+	dma_addr_t addr = dma_map_single(dev, data, SZ_8K, DMA_FROM_DEVICE);
 
-	swiotlb_test_pool(test, dev, TEST_SLABS, 1);
-	addr = dma_map_single(dev, data, SZ_4K, DMA_FROM_DEVICE);
 	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
-	swiotlb_test_fill(swiotlb_test_device_view(dev, addr) + 1000, 10, 77);
-	dma_unmap_single(dev, addr, SZ_4K, DMA_FROM_DEVICE);
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, 1000, 1));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 1000, 10, 77));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 1010, SZ_4K - 1010, 1011));
+	swiotlb_test_fill(swiotlb_test_device_view(dev, addr) + 5000, 10, 77);
+	dma_unmap_single(dev, addr, SZ_8K, DMA_FROM_DEVICE);
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, 5000, 1));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 5000, 10, 77));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 5010, SZ_8K - 5010, 5011));
 }
 
-static void unmap_without_sync_copies_nothing(struct kunit *test)
+void swiotlb_test_skip_sync(struct kunit *test, struct device *dev)
 {
-	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
 	u8 *data = swiotlb_test_buffer(test, SZ_4K, 1);
-	dma_addr_t addr;
+	dma_addr_t addr = dma_map_single(dev, data, SZ_4K, DMA_FROM_DEVICE);
 
-	swiotlb_test_pool(test, dev, TEST_SLABS, 1);
-	addr = dma_map_single(dev, data, SZ_4K, DMA_FROM_DEVICE);
 	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
 	swiotlb_test_fill(swiotlb_test_device_view(dev, addr), SZ_4K, 77);
 	dma_unmap_single_attrs(dev, addr, SZ_4K, DMA_FROM_DEVICE, DMA_ATTR_SKIP_CPU_SYNC);
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_4K, 1));
 }
 
-static void sync_copies_its_range_only(struct kunit *test)
+void swiotlb_test_sync(struct kunit *test, struct device *dev, size_t offset, size_t step)
 {
-	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
-	u8 *data = swiotlb_test_buffer(test, SZ_8K, 1), *view;
+	u8 *data = swiotlb_test_buffer(test, SZ_16K, 1), *view, *mapped = data + offset;
+	const size_t size = SZ_8K, len = 64;
 	dma_addr_t addr;
+	size_t at, end;
 
-	swiotlb_test_pool(test, dev, TEST_SLABS, 1);
-	addr = dma_map_single(dev, data, SZ_8K, DMA_BIDIRECTIONAL);
+	addr = dma_map_single(dev, mapped, size, DMA_BIDIRECTIONAL);
 	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
 	view = swiotlb_test_device_view(dev, addr);
+	for (at = 0; at + len <= size; at += step) {
+		end = at + len;
+		swiotlb_test_fill(view, size, 77);
+		swiotlb_test_fill(data, SZ_16K, 1);
+		dma_sync_single_range_for_cpu(dev, addr, at, len, DMA_FROM_DEVICE);
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, offset + at, 1));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(mapped + at, len, 77 + at));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(mapped + end, SZ_16K - offset - end,
+							    1 + offset + end));
 
-	/* Over the end of a slot */
-	swiotlb_test_fill(view, SZ_8K, 77);
-	dma_sync_single_range_for_cpu(dev, addr, IO_TLB_SIZE - 32, 64, DMA_FROM_DEVICE);
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, IO_TLB_SIZE - 32, 1));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + IO_TLB_SIZE - 32, 64,
-						    77 + IO_TLB_SIZE - 32));
-	KUNIT_EXPECT_TRUE(test,
-			  swiotlb_test_filled(data + IO_TLB_SIZE + 32, SZ_8K - IO_TLB_SIZE - 32,
-					      1 + IO_TLB_SIZE + 32));
+		swiotlb_test_fill(view, size, 77);
+		swiotlb_test_fill(data, SZ_16K, 33);
+		dma_sync_single_range_for_device(dev, addr, at, len, DMA_TO_DEVICE);
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, at, 77));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + at, len, 33 + offset + at));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + end, size - end, 77 + end));
+	}
+	dma_unmap_single_attrs(dev, addr, size, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+}
 
-	swiotlb_test_fill(data, SZ_8K, 33);
-	dma_sync_single_range_for_device(dev, addr, 100, 64, DMA_TO_DEVICE);
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, 100, 77));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + 100, 64, 133));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + 164, SZ_8K - 164, 77 + 164));
-	dma_unmap_single_attrs(dev, addr, SZ_8K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+static struct device *device_with_room(struct kunit *test)
+{
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+
+	swiotlb_test_pool(test, dev, TEST_SLABS, 1);
+	return dev;
+}
+
+static void data_in_each_direction(struct kunit *test)
+{
+	struct device *dev = device_with_room(test);
+
+	swiotlb_test_directions(test, dev, 5000);
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 0);
+}
+
+static void unwritten_bytes_come_back_as_they_were(struct kunit *test)
+{
+	swiotlb_test_unwritten(test, device_with_room(test));
+}
+
+static void unmap_without_sync_copies_nothing(struct kunit *test)
+{
+	swiotlb_test_skip_sync(test, device_with_room(test));
+}
+
+/* In steps that have ranges cross the ends of slots too */
+static void sync_copies_its_range_only(struct kunit *test)
+{
+	swiotlb_test_sync(test, device_with_room(test), 0, 0x1f0);
 }
 
 /*
@@ -278,33 +292,10 @@ static void sync_copies_its_range_only(struct kunit *test)
  */
 static void sync_from_anywhere_in_a_slot(struct kunit *test)
 {
-	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
-	u8 *data = swiotlb_test_buffer(test, SZ_16K, 1), *view;
-	dma_addr_t addr;
-	size_t at;
+	struct device *dev = device_with_room(test);
 
-	swiotlb_test_pool(test, dev, TEST_SLABS, 1);
 	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0xfff), 0);
-	addr = dma_map_single(dev, data + 0x400, SZ_8K, DMA_BIDIRECTIONAL);
-	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
-	view = swiotlb_test_device_view(dev, addr);
-	for (at = 0; at < SZ_8K; at += 0x100) {
-		swiotlb_test_fill(view, SZ_8K, 77);
-		swiotlb_test_fill(data, SZ_16K, 1);
-		dma_sync_single_range_for_cpu(dev, addr, at, 64, DMA_FROM_DEVICE);
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, 0x400 + at, 1));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 0x400 + at, 64, 77 + at));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 0x440 + at, SZ_16K - 0x440 - at,
-							    0x441 + at));
-
-		swiotlb_test_fill(data, SZ_16K, 33);
-		dma_sync_single_range_for_device(dev, addr, at, 64, DMA_TO_DEVICE);
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, at, 77));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + at, 64, 0x400 + 33 + at));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + at + 64, SZ_8K - at - 64,
-							    77 + at + 64));
-	}
-	dma_unmap_single_attrs(dev, addr, SZ_8K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+	swiotlb_test_sync(test, dev, 0x400, 0x100);
 }
 
 struct align_param {
@@ -598,8 +589,7 @@ static void random_mappings_never_overlap(struct kunit *test)
 }
 
 static struct kunit_case swiotlb_test_cases[] = {
-	KUNIT_CASE(device_reads_what_is_mapped),
-	KUNIT_CASE(driver_reads_what_device_wrote),
+	KUNIT_CASE(data_in_each_direction),
 	KUNIT_CASE(unwritten_bytes_come_back_as_they_were),
 	KUNIT_CASE(unmap_without_sync_copies_nothing),
 	KUNIT_CASE(sync_copies_its_range_only),
