@@ -291,8 +291,8 @@ static const struct reach reaches[] = {
 	{ "24 bits", DMA_BIT_MASK(24) },
 	{ "bus limit of 32 bits", DMA_BIT_MASK(64), DMA_BIT_MASK(32) },
 	{ "bus limit of 31 bits", DMA_BIT_MASK(32), DMA_BIT_MASK(31) },
-	/* Only memory above 4 GB has an address there. */
-	{ "32 bits, memory from 4 GB seen at 0", DMA_BIT_MASK(32), 0, SZ_4G, 0, SZ_4G },
+	/* Only memory above 4 GB has an address there, and all of it has: no zone ends in between. */
+	{ "33 bits, memory from 4 GB seen at 0", DMA_BIT_MASK(33), 0, SZ_4G, 0, 2ULL * SZ_4G },
 	/* Memory below 4 GB is seen above, where only 64 bits reach. */
 	{ "64 bits, memory seen 64 GB up", DMA_BIT_MASK(64), 0, 0, 16ULL * SZ_4G, 4ULL * SZ_4G },
 };
@@ -596,7 +596,8 @@ static void decrypted_memory_is_of_atomic_pool(struct kunit *test)
 static void misaligned_decrypted_memory_is_refused(struct kunit *test)
 {
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
-	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_4K, 1)), phys[2];
+	/* The bytes at the beginning of 64 KB, so that a page is asked for and not all 64 KB */
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_64K, 1)), phys[2];
 	unsigned long failed = test_failed(OVERFLOW_FAIL_REACH);
 	unsigned int i, refused = 0;
 
