@@ -618,4 +618,5 @@ static struct kunit_suite iommu_table_suite = {
 	.name = "ppc_iommu_table",
 	.test_cases = iommu_table_cases,
 };
+
 kunit_test_suite(iommu_table_suite);

@@ -26,20 +26,26 @@
  * at a time, so the order among the pools is free; large_pool goes first, to tell lockdep so.
  */
 static void lock_pools(struct iommu_table *tbl, unsigned long *flags)
+	__acquires(&tbl->large_pool.lock)
 {
 	unsigned long i;
 
 	spin_lock_irqsave(&tbl->large_pool.lock, *flags);
-	for (i = 0; i < tbl->nr_pools; i++)
+	for (i = 0; i < tbl->nr_pools; i++) {
 		spin_lock_nest_lock(&tbl->pools[i].lock, &tbl->large_pool.lock);
+		__release(&tbl->pools[i].lock);		/* sparse cannot count in loops */
+	}
 }
 
 static void unlock_pools(struct iommu_table *tbl, unsigned long flags)
+	__releases(&tbl->large_pool.lock)
 {
 	unsigned long i;
 
-	for (i = 0; i < tbl->nr_pools; i++)
+	for (i = 0; i < tbl->nr_pools; i++) {
+		__acquire(&tbl->pools[i].lock);
 		spin_unlock(&tbl->pools[i].lock);
+	}
 	spin_unlock_irqrestore(&tbl->large_pool.lock, flags);
 }
 

@@ -29,7 +29,7 @@ void iommu_limit_bypass(struct device *dev, u64 end, bool all_reached)
 		iommu_table_get_usage(tbl, &usage);
 	if (usage.entries)
 		dev_info(dev,
-			 "%lu TCEs of the default DMA window in use, the first at DMA address %#llx\n",
+			 "%lu TCEs of the default DMA window in use, the first at %#llx\n",
 			 usage.entries, (u64)usage.first);
 	if (usage.entries || !all_reached)
 		dev->bus_dma_limit = end;

@@ -858,4 +858,5 @@ static struct kunit_suite ddw_suite = {
 	.exit = ddw_test_exit,
 	.test_cases = ddw_cases,
 };
+
 kunit_test_suite(ddw_suite);

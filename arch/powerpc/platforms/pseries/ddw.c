@@ -96,7 +96,7 @@ bool ddw_claim_default_window(struct pci_dev *dev, struct iommu_table *tbl)
 
 	if (iommu_table_claim(tbl, &usage)) {
 		dev_warn(&dev->dev,
-			 "default DMA window stays: %lu TCEs in use, the first at DMA address %#llx\n",
+			 "default DMA window stays: %lu TCEs in use, the first at %#llx\n",
 			 usage.entries, (u64)usage.first);
 		return false;
 	}
