@@ -12,7 +12,7 @@ help:
 	@echo 'make am        apply the series to your tree: TREE=path'
 	@echo 'make edit      a git work tree with one commit for each patch, to change with plain git'
 	@echo 'make absorb    write that work tree back into files, hooks and messages'
-	@echo 'make check     every patch by itself: builds, warnings, checkpatch, sparse, kernel-doc'
+	@echo 'make check     every patch by itself: builds, warnings, checkpatch, sparse, kernel-doc (PATCHES="2?-*")'
 	@echo 'make mutants   break each property on purpose and see that its test notices'
 	@echo 'make litmus    run the litmus tests, and hold them against the code that they model'
 	@echo 'make regressions  the bugs of the base that the tests show, without the series and with it'

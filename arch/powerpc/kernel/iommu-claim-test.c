@@ -399,7 +399,7 @@ static int mapper(void *arg)
 		}
 		if (m->mapped == 1)
 			complete(&m->begun);
-		for (i = 0; i < (m->mapped + m->failed) * 13 % 1000; i++)
+		for (i = 0; i < (m->mapped + m->failed) * 13 % 60; i++)
 			cpu_relax();
 		cond_resched();
 	}
@@ -414,7 +414,7 @@ static void claim_and_map_exclude_each_other(struct kunit *test)
 		.dev = test_device(test, tbl, DMA_BIT_MASK(32)),
 		.data = test_pages(test, SZ_128K),
 	};
-	unsigned long i, claimed = 0, busy = 0, seen;
+	unsigned long i, claimed = 0, busy = 0, mapped = 0, seen;
 	struct task_struct *thread;
 
 	if (num_online_cpus() < 2)
@@ -434,7 +434,8 @@ static void claim_and_map_exclude_each_other(struct kunit *test)
 		}
 		claimed++;
 		WRITE_ONCE(test_claimed, true);
-		/* A map that the claim has overlooked is in its set function by now. */
+		mapped += !!atomic_long_read(&tces);
+		/* A map that the claim has overlooked sets its TCEs now. */
 		for (seen = 0; seen < 50; seen++)
 			cpu_relax();
 		WRITE_ONCE(test_claimed, false);
@@ -443,6 +444,7 @@ static void claim_and_map_exclude_each_other(struct kunit *test)
 	}
 	kthread_stop(thread);
 
+	KUNIT_EXPECT_EQ(test, mapped, 0);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&late_maps), 0);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&tces), 0);
 	KUNIT_EXPECT_GT(test, claimed, 0);
