@@ -269,18 +269,20 @@ def cmd_check():
         exceptions = Exceptions(file.read())
     tip = series.prepare(paths.BASE)
     check = Check(tip, exceptions)
+    patches = [data for name, data in sorted(tip.patches().items()) if name.endswith(".patch")
+               and not name.startswith("0000")]
+    arches = [check.arch(touched(data)) for data in patches]
+    last = dict(zip(arches, tip.commits, strict=True))
+    needed = sorted({arch for arch, commit in zip(arches, tip.commits) if commit in check.commits})
     steps = ui.Steps("check", 4 + len(check.commits))
     with steps.step("look for packages"):
-        packages.ensure([*kbuild.packages(sorted(check.arches)), *PACKAGES])
+        packages.ensure([*kbuild.packages(needed), *PACKAGES])
     with steps.step("shell and Python of this repository"):
         check.scripts()
     with steps.step("what the base itself says to W=1 and sparse"):
         check.checkout(tip.base_commit)
-        for arch in sorted(check.arches):
+        for arch in needed:
             check.compile("base", arch)
-    patches = [data for name, data in sorted(tip.patches().items()) if name.endswith(".patch")
-               and not name.startswith("0000")]
-    last = {check.arch(touched(data)): commit for commit, data in zip(tip.commits, patches, strict=True)}
     for commit, data in zip(tip.commits, patches, strict=True):
         if commit in check.commits:
             with steps.step(commit.id):
