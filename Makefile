@@ -2,7 +2,7 @@
 #
 # The front door. The work is done in harness/; variables go there through the environment.
 
-COMMANDS := run test series verify am edit absorb bench torture check devices mutants litmus regressions clean
+COMMANDS := run test series verify am edit absorb bench torture check devices ddw mutants litmus regressions clean
 
 help:
 	@echo 'make run       build the series for arm64, boot it in QEMU, show what its tests prove'
@@ -18,6 +18,7 @@ help:
 	@echo 'make regressions  the bugs of the base that the tests show, without the series and with it'
 	@echo 'make bench     instructions, base and series side by side; swiotlb on newer kernels too'
 	@echo 'make devices   NVMe, virtio-blk and e1000e behind a pool of 1 MB, base and series side by side'
+	@echo 'make ddw       DMA windows on pseries, in use while they are replaced, base and series side by side'
 	@echo 'make torture   bounce buffers under load, every byte checked, with KCSAN too (DURATION=120)'
 	@echo 'make clean     remove what was built; the cache stays'
 	@echo

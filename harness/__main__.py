@@ -14,7 +14,8 @@ from harness import paths, ui
 
 def clean():
     """Remove what was built. The cache with the base's source and compiler results stays."""
-    for name in ("bench", "build", "check", "devices", "guest", "log", "mutants", "regressions", "report", "tree"):
+    for name in ("bench", "build", "check", "ddw", "devices", "guest", "log", "mutants", "regressions", "report",
+                 "tree"):
         shutil.rmtree(paths.OUT / name, ignore_errors=True)
 
 
@@ -29,7 +30,7 @@ def am(run):
 @contextlib.contextmanager
 def alone(command):
     """Commands that build take turns: they share work trees and processors."""
-    if command not in ("run", "test", "check", "mutants", "regressions", "bench", "devices", "torture"):
+    if command not in ("run", "test", "check", "mutants", "regressions", "bench", "devices", "ddw", "torture"):
         yield
         return
     paths.OUT.mkdir(parents=True, exist_ok=True)
@@ -53,6 +54,7 @@ COMMANDS = {
     "absorb": ("edit", "cmd_absorb"),
     "bench": ("bench", "cmd_bench"),
     "devices": ("devices", "cmd_devices"),
+    "ddw": ("ddw", "cmd_ddw"),
     "torture": ("torture", "cmd_torture"),
     "check": ("check", "cmd_check"),
     "mutants": ("mutants", "cmd_mutants"),

@@ -3,7 +3,7 @@
 
 import unittest
 
-from harness import devices, guest, kbuild, lanes, litmus, packages, paths, report, status, ui
+from harness import ddw, devices, guest, kbuild, lanes, litmus, packages, paths, report, status, ui
 
 
 def prepare():
@@ -13,11 +13,12 @@ def prepare():
 
 
 def cmd_run():
-    """One lane and the devices, from nothing: the quickest way to see the series at work."""
+    """One lane, the devices and the windows of pseries, from nothing: the quickest way to see the series at work."""
     lane = next(iter(lanes.load(paths.BASE).values()))
-    steps = ui.Steps("run", 5 + devices.steps(devices.SIDES))
+    steps = ui.Steps("run", 5 + devices.steps(devices.SIDES) + ddw.steps(ddw.SIDES, ddw.QUICK))
     with steps.step("look for packages"):
-        packages.ensure(dict.fromkeys([*kbuild.packages([lane.kernel.arch]), *guest.packages([devices.ARCH])]))
+        packages.ensure(dict.fromkeys([*kbuild.packages([lane.kernel.arch]),
+                                       *guest.packages([devices.ARCH, ddw.ARCH])]))
     with steps.step(f"fetch Linux {paths.BASE} and compose the series"):
         tip = prepare()
     with steps.step("put the series into a work tree"):
@@ -27,15 +28,16 @@ def cmd_run():
     with steps.step(f"boot {lane.name} with 8 GB of memory"):
         result = lanes.run(lane)
     found = devices.measure(steps, tip, devices.SIDES, devices.FULL)
+    windows = ddw.measure(steps, tip, ddw.SIDES, ddw.QUICK)
     proofs = [proof for case in result.cases() for proof in case.proofs]
     if proofs:
         ui.say()
         for proof in proofs:
             ui.say(f"  {proof}")
     ui.say()
-    for line in devices.table(found):
+    for line in [*devices.table(found), "", *ddw.table(windows)]:
         ui.say(line)
-    return finish([result, devices.judged(found)])
+    return finish([result, devices.judged(found), ddw.judged(windows)])
 
 
 def cmd_test():
@@ -43,11 +45,12 @@ def cmd_test():
     chosen = lanes.wanted()
     kernels = {lane.kernel.name: lane.kernel for lane in chosen}
     sides = [] if lanes.named() else ["series"]         # a reduced run, and none for lanes that were chosen by name
-    steps = ui.Steps("test", 6 + len(kernels) + len(chosen) + (devices.steps(sides) if sides else 0))
+    steps = ui.Steps("test", 6 + len(kernels) + len(chosen)
+                     + (devices.steps(sides) + ddw.steps(sides, ddw.QUICK) if sides else 0))
     with steps.step("look for packages"):
         packages.ensure(dict.fromkeys([*kbuild.packages(sorted({kernel.arch for kernel in kernels.values()})),
                                        *guest.packages(sorted({lane.kernel.arch for lane in chosen if lane.torture})),
-                                       *(guest.packages([devices.ARCH]) if sides else [])]))
+                                       *(guest.packages([devices.ARCH, ddw.ARCH]) if sides else [])]))
     with steps.step("test the harness"):
         passed, failed = own_tests()
     results = []
@@ -79,12 +82,12 @@ def cmd_test():
         for lane in mine:
             with steps.step(f"boot {lane.name}"):
                 results.append(lanes.run(lane))
-    if sides:
+    for part, amount in ((devices, devices.SHORT), (ddw, ddw.QUICK)) if sides else ():
         try:
-            results.append(devices.judged(devices.measure(steps, tip, sides, devices.SHORT)))
+            results.append(part.judged(part.measure(steps, tip, sides, amount)))
         except ui.Failure as failure:
             ui.say(str(failure))
-            results.append(report.Report("devices", ui.short(failure.log) if failure.log else "",
+            results.append(report.Report(part.USE, ui.short(failure.log) if failure.log else "",
                                          problems=[failure.what]))
     return finish(results, passed, failed)
 

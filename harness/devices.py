@@ -10,7 +10,7 @@ import re
 import time
 from dataclasses import asdict, dataclass
 
-from harness import guest, kbuild, lanes, packages, paths, report, ui, userspace
+from harness import guest, lanes, packages, paths, report, ui, userspace
 
 USE = "devices"
 ARCH = "arm64"

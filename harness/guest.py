@@ -7,12 +7,15 @@ import stat
 
 from harness import kbuild, paths, ui
 
-# image below the build directory, console, QEMU's machine and processor
+# image below the build directory, console, QEMU's machine, processor and memory
 MACHINES = {
-    "arm64": ("arch/arm64/boot/Image", "ttyAMA0", ["-machine", "virt", "-cpu", "cortex-a57"]),
-    "x86_64": ("arch/x86/boot/bzImage", "ttyS0", ["-cpu", "qemu64"]),
+    "arm64": ("arch/arm64/boot/Image", "ttyAMA0", ["-machine", "virt", "-cpu", "cortex-a57", "-m", "8G"]),
+    "x86_64": ("arch/x86/boot/bzImage", "ttyS0", ["-cpu", "qemu64", "-m", "8G"]),
+    # TCG has none of the mitigations that the machine promises by default
+    "powerpc": ("vmlinux", "hvc0", ["-machine", "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,"
+                                    "cap-ccf-assist=off", "-cpu", "power9", "-m", "2G"]),
 }
-LIBC = {"arm64": "libc6-dev-arm64-cross", "x86_64": "libc6-dev-amd64-cross"}
+LIBC = {"arm64": "libc6-dev-arm64-cross", "x86_64": "libc6-dev-amd64-cross", "powerpc": "libc6-dev-ppc64el-cross"}
 TIMEOUT = 1800
 DONE = "init: done, 0 failed"
 
@@ -95,7 +98,7 @@ def configure(tree, build, arch, fragments, log):
 def build(tree, folder, arch, fragments, log, *targets):
     """Configure and build a kernel; the logs are `log` with something added."""
     configure(tree, folder, arch, fragments, f"{log}.config.log")
-    kbuild.make(tree, folder, arch, [MACHINES[arch][0].rsplit("/", 1)[1], *targets], f"{log}.build.log",
+    kbuild.make(tree, folder, arch, [MACHINES[arch][0].rsplit("/", 1)[-1], *targets], f"{log}.build.log",
                 name=f"build of {folder.name}")
 
 
@@ -105,7 +108,7 @@ def start(arch, build, initrd, log, parameters=(), qemu=(), watch=None):
     words = [f"console={console}", "oops=panic", "panic=-1", *parameters]
     ui.run(["timeout", "--kill-after=10", str(TIMEOUT),
             f"qemu-system-{kbuild.ARCHES[arch][0]}", "-nodefaults", "-nographic", "-no-reboot",
-            "-serial", "stdio", *machine, "-m", "8G", *qemu,
+            "-serial", "stdio", *machine, *qemu,
             "-kernel", build / image, "-initrd", initrd, "-append", " ".join(words)],
            log, check=False, watch=watch, name=f"boot of {arch}")
 

@@ -15,6 +15,7 @@ ARCHES = {
     "arm64": ("aarch64", "aarch64-linux-gnu-", ["gcc-aarch64-linux-gnu", "qemu-system-arm"]),
     "arm": ("armv7l", "arm-linux-gnueabihf-", ["gcc-arm-linux-gnueabihf", "qemu-system-arm"]),
     "x86_64": ("x86_64", "x86_64-linux-gnu-", ["gcc-x86-64-linux-gnu", "qemu-system-x86"]),
+    "powerpc": ("ppc64le", "powerpc64le-linux-gnu-", ["gcc-powerpc64le-linux-gnu", "qemu-system-ppc"]),
 }
 
 
