@@ -291,7 +291,7 @@ static const struct reach reaches[] = {
 	{ "24 bits", DMA_BIT_MASK(24) },
 	{ "bus limit of 32 bits", DMA_BIT_MASK(64), DMA_BIT_MASK(32) },
 	{ "bus limit of 31 bits", DMA_BIT_MASK(32), DMA_BIT_MASK(31) },
-	/* Only memory above 4 GB has an address there, and all of it has: no zone ends in between. */
+	/* All memory above 4 GB has an address there, no other; no zone ends in between. */
 	{ "33 bits, memory from 4 GB seen at 0", DMA_BIT_MASK(33), 0, SZ_4G, 0, 2ULL * SZ_4G },
 	/* Memory below 4 GB is seen above, where only 64 bits reach. */
 	{ "64 bits, memory seen 64 GB up", DMA_BIT_MASK(64), 0, 0, 16ULL * SZ_4G, 4ULL * SZ_4G },
