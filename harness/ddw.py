@@ -138,7 +138,7 @@ SCENARIOS = {
         A mask 64 -> result 0
         A coherent_mask 64 -> result 0
         A map 2 -> done 2 default_window 0
-        A alloc 1 -> done 1
+        A alloc 1 -> done 1 default_window 0
         A check -> reached 3 lost 0
         A unmap -> done 2
         A free -> done 1
@@ -192,6 +192,13 @@ SCENARIOS = {
         A check -> reached 16 lost 0
         A unmap -> done 16
         """), entry=20),
+    "cost": Scenario("instructions to map and to unmap a page, by a table and directly",
+                     [*on(0, EDU), "-smp", "cpus=1", "-icount", "shift=0,sleep=off"], script("""
+        bind A
+        A cost 1000 -> done 1000
+        A mask 64 -> result 0
+        A cost 1000 -> done 1000
+        """), windows=1),
     "race": Scenario("one window: another CPU maps on the other function",
                      [word for bridge in range(PAIRS) for word in on(bridge, EDU, "pci-testdev")],
                      [step for bridge in range(PAIRS) for step in script(f"""
@@ -213,8 +220,9 @@ BAD = {
 RESULTS = ("ok", "wrong", "hung", "crash")
 CREATED = re.compile(r"ibm,create-pe-dma-window\(.*returned 0 ")
 TABLE = re.compile(r"^ddw: table ([0-9a-f]+)((?: \w+ \w+)*)$", re.M)
+DEARER = 1.02           # what a map or an unmap may cost, against the base
 HEADER = ("scenario", "", "boots", "windows", "TCEs", "DMA", "lost", *BAD, "tries", "replaced", "mapped", "refused",
-          "result")
+          "map", "unmap", "result")
 
 
 @dataclass
@@ -235,13 +243,16 @@ class Outcome:
     replaced: int = None
     mapped: int = None          # maps that succeeded in a window that was gone
     refused: int = None         # and those that failed, as they should
+    map: list = field(default_factory=list)     # instructions: by a table, directly
+    unmap: list = field(default_factory=list)
     result: str = "ok"          # or wrong, or crash, or hung
     problems: list = field(default_factory=list)
 
     def row(self):
         """A row of the table."""
         words = (self.boots, self.windows, self.left, self.reached, self.lost, self.hcalls, self.handles,
-                 self.uncleared, self.poison, self.tries, self.replaced, self.mapped, self.refused)
+                 self.uncleared, self.poison, self.tries, self.replaced, self.mapped, self.refused,
+                 *(" ".join(map(str, cost)) or None for cost in (self.map, self.unmap)))
         return (self.scenario, self.side, *("-" if word is None else word for word in words), self.result)
 
 
@@ -303,6 +314,7 @@ def read(name, side, console):
         return sum(values) if values else None
     one.reached, one.lost, one.tries = total("reached"), total("lost"), total("tries")
     one.replaced, one.mapped, one.refused = total("replaced"), total("mapped_replaced"), total("failed_replaced")
+    one.map, one.unmap = ([int(values[key]) for _, values in given if key in values] for key in ("map_ns", "unmap_ns"))
     one.left = entries_left(console)
     hung = re.search(r"^ddw: hung in (.*)$", console, re.M)
     trouble = next((line for line in lines if report.TROUBLE.search(line)), None)
@@ -344,6 +356,19 @@ def add(outcomes):
         one.problems += other.problems
         one.result = max(one.result, other.result, key=RESULTS.index)
     return one
+
+
+def compare_costs(outcomes):
+    """The series may not be dearer than the base, where both were measured."""
+    base = {one.scenario: one for one in outcomes if one.side == "base"}
+    for one in outcomes:
+        if one.side != "series" or one.scenario not in base:
+            continue
+        for key in ("map", "unmap"):
+            for before, after in zip(getattr(base[one.scenario], key), getattr(one, key)):
+                if after > DEARER * before:
+                    one.problems.append(f"{key}: {after} instructions, {before} on the base")
+                    one.result = max(one.result, "wrong", key=RESULTS.index)
 
 
 def pattern(start, size):
@@ -429,6 +454,7 @@ def measure(progress, tip, sides, boots):
             with progress.step(f"boot {name}, {side}: {SCENARIOS[name].about}"):
                 found.append(add([boot(name, side, number) for number in range(count)]))
                 ui.say(f"  {found[-1].result}")
+    compare_costs(found)
     kept = paths.OUT / "report"
     kept.mkdir(parents=True, exist_ok=True)
     (kept / "ddw.json").write_text(json.dumps([asdict(one) for one in found], indent=1) + "\n", encoding="utf-8")

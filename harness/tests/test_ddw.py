@@ -58,6 +58,17 @@ class Read(unittest.TestCase):
         one = ddw.read("restore", "series", console("restore") + END.replace("0 failed", "1 failed"))
         self.assertEqual((one.result, one.problems), ("wrong", ["a program failed in the guest"]))
 
+    def test_costs(self):
+        text = console("cost").replace("ddw: done 1000\r\n", "ddw: done 1000\r\nddw: map_ns 1000\r\nddw: unmap_ns 500\r\n")
+        base, series = (ddw.read("cost", side, text + END) for side in ddw.SIDES)
+        self.assertEqual((series.map, series.unmap), ([1000, 1000], [500, 500]))
+        series.unmap[1] = 510
+        ddw.compare_costs([base, series])
+        self.assertEqual(series.result, "ok")
+        series.unmap[1] = 511
+        ddw.compare_costs([base, series])
+        self.assertEqual((series.result, series.problems), ("wrong", ["unmap: 511 instructions, 500 on the base"]))
+
     def test_no_answer(self):
         text = console("restore").replace("ddw: reached 16\r\n", "")
         self.assertEqual(ddw.read("restore", "series", text + END).problems,

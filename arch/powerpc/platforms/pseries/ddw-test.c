@@ -758,6 +758,21 @@ static void old_handles_keep_their_table(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, t->dev->dev.bus_dma_limit, 0);
 }
 
+static void handles_of_others_limit_nobody(struct kunit *test)
+{
+	struct ddw_test *t = test->priv;
+	dma_addr_t handle = test_map(t, t->sibling);
+
+	t->room = 1;
+	KUNIT_EXPECT_TRUE(test, test_enable(t));
+	KUNIT_EXPECT_EQ(test, t->dev->dev.bus_dma_limit, 0);
+	KUNIT_EXPECT_TRUE(test, enable_ddw(t->sibling, t->np));
+	KUNIT_EXPECT_GT(test, t->sibling->dev.bus_dma_limit, TEST_DDW_BASE);
+	test_unmap(t, t->sibling, handle);
+	KUNIT_EXPECT_TRUE(test, enable_ddw(t->sibling, t->np));
+	KUNIT_EXPECT_EQ(test, t->sibling->dev.bus_dma_limit, 0);
+}
+
 static void memory_out_of_the_window_limits_bypass(struct kunit *test)
 {
 	struct ddw_test *t = test->priv;
@@ -847,6 +862,7 @@ static struct kunit_case ddw_cases[] = {
 	KUNIT_CASE(failure_is_forgotten_with_the_node),
 	KUNIT_CASE(memory_is_not_added_to_window_with_table),
 	KUNIT_CASE(old_handles_keep_their_table),
+	KUNIT_CASE(handles_of_others_limit_nobody),
 	KUNIT_CASE(memory_out_of_the_window_limits_bypass),
 	KUNIT_CASE(mapping_cpu_does_not_lose_its_window),
 	{}
