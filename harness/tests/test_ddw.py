@@ -59,7 +59,8 @@ class Read(unittest.TestCase):
         self.assertEqual((one.result, one.problems), ("wrong", ["a program failed in the guest"]))
 
     def test_costs(self):
-        text = console("cost").replace("ddw: done 1000\r\n", "ddw: done 1000\r\nddw: map_ns 1000\r\nddw: unmap_ns 500\r\n")
+        done = "ddw: done 1000\r\n"
+        text = console("cost").replace(done, f"{done}ddw: map_ns 1000\r\nddw: unmap_ns 500\r\n")
         base, series = (ddw.read("cost", side, text + END) for side in ddw.SIDES)
         self.assertEqual((series.map, series.unmap), ([1000, 1000], [500, 500]))
         series.unmap[1] = 510
