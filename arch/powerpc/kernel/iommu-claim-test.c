@@ -15,6 +15,7 @@
 #include <linux/vmalloc.h>
 #include <asm/iommu.h>
 #include <asm/iommu-claim.h>
+#include <asm/iommu-handle.h>
 
 #define TEST_LIOBN	0x7e570000
 
@@ -500,6 +501,8 @@ static void direct_handle_goes_to_no_table(struct kunit *test)
 	unsigned int i;
 
 	dev->archdata.dma_offset = 1ULL << 59;
+	iommu_limit_bypass(dev, (1ULL << 59) + (1ULL << 46), true);
+	KUNIT_EXPECT_EQ(test, dev->bus_dma_limit, 0);
 	dev->dma_ops_bypass = true;
 	sg_init_table(sg, 2);
 	for (i = 0; i < 2; i++)
@@ -538,7 +541,8 @@ static void limited_bypass_tells_handles_apart(struct kunit *test)
 	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, old));
 
 	dev->archdata.dma_offset = 1ULL << 59;
-	dev->bus_dma_limit = (1ULL << 59) + (1ULL << 46);
+	iommu_limit_bypass(dev, (1ULL << 59) + (1ULL << 46), true);
+	KUNIT_EXPECT_EQ(test, dev->bus_dma_limit, (1ULL << 59) + (1ULL << 46));
 	dev->coherent_dma_mask = DMA_BIT_MASK(64);
 	direct = dma_map_single(dev, data, SZ_64K, DMA_TO_DEVICE);
 	KUNIT_EXPECT_EQ(test, direct, phys_to_dma(dev, virt_to_phys(data)));

@@ -26,6 +26,7 @@ void iommu_limit_bypass(struct device *dev, u64 end, bool all_reached)
 	struct iommu_table *tbl = get_iommu_table_base(dev);
 	struct iommu_table_usage usage = {};
 
+	dev->archdata.iommu_moved = true;
 	if (tbl && all_reached && dev->archdata.iommu_table_used) {
 		iommu_table_get_usage(tbl, &usage);
 		dev->archdata.iommu_table_used = usage.entries;

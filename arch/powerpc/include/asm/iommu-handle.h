@@ -3,7 +3,9 @@
  * Which of the tables that a device has mapped with a DMA address (handle) is of.
  *
  * A PE may have a second table, higher up, that its devices map with from some time on. The one
- * before it is its it_older.
+ * before it is its it_older. Or they map past all tables, in a direct window. Such a device is
+ * archdata.iommu_moved, for good, and each of its addresses and masks is looked at. A device that
+ * has mapped by a table, whether there are others or not, is archdata.iommu_table_used.
  */
 #ifndef _ASM_POWERPC_IOMMU_HANDLE_H
 #define _ASM_POWERPC_IOMMU_HANDLE_H

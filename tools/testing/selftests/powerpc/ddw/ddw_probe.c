@@ -18,8 +18,8 @@
  *   alloc COUNT		allocate COUNT more coherent buffers of 4 KB
  *   free			free all of them
  *   check			send data through each buffer, there and back; only QEMU's edu can
- *   cost COUNT			map and unmap a buffer COUNT times; nanoseconds for each, which are
- *				instructions in QEMU with -icount shift=0
+ *   cost COUNT			map and unmap a buffer COUNT times; nanoseconds that it takes at
+ *				least, which are instructions in QEMU with -icount shift=0
  *   race FUNCTION TRIES	set a 64-bit mask, TRIES times or until the window is replaced,
  *				while another CPU maps and unmaps on FUNCTION, which must have no
  *				driver
@@ -327,7 +327,7 @@ put:
 static int cost(struct probe *probe, unsigned int count)
 {
 	struct device *dev = &probe->pdev->dev;
-	u64 begin, mapped = 0, unmapped = 0;
+	u64 begin, mapped = U64_MAX, unmapped = U64_MAX;
 	unsigned int i;
 	dma_addr_t dma;
 	void *cpu;
@@ -340,17 +340,17 @@ static int cost(struct probe *probe, unsigned int count)
 	for (i = 0; i < count; i++) {
 		begin = ktime_get_ns();
 		dma = dma_map_single(dev, cpu, SIZE, DMA_BIDIRECTIONAL);
-		mapped += ktime_get_ns() - begin;
+		mapped = min(mapped, ktime_get_ns() - begin);
 		if (dma_mapping_error(dev, dma))
 			break;
 		begin = ktime_get_ns();
 		dma_unmap_single(dev, dma, SIZE, DMA_BIDIRECTIONAL);
-		unmapped += ktime_get_ns() - begin;
+		unmapped = min(unmapped, ktime_get_ns() - begin);
 	}
 	kfree(cpu);
 	say(probe, "done %u\n", i);
-	say(probe, "map_ns %llu\n", div_u64(mapped, count));
-	say(probe, "unmap_ns %llu\n", div_u64(unmapped, count));
+	say(probe, "map_ns %llu\n", mapped);
+	say(probe, "unmap_ns %llu\n", unmapped);
 	return 0;
 }
 
