@@ -93,13 +93,13 @@ echo "1..4"
 # Also where one window is all there is, and is replaced once it is idle
 begin
 do_probe map 16
-want done 16
+want "done" 16
 do_probe mask 64
 want result 0
 do_probe unmap
 do_probe mask 64
 do_probe map 1
-want done 1
+want "done" 1
 do_probe unmap
 do_probe mask 32
 end "unmapped_after_a_larger_mask"
@@ -108,7 +108,7 @@ begin
 do_probe mask 64
 want result 0
 do_probe map 16
-want done 16
+want "done" 16
 do_probe mask 32
 do_probe unmap
 end "unmapped_after_a_smaller_mask"
@@ -119,7 +119,7 @@ do_probe mask 64
 do_probe coherent_mask 64
 do_probe free
 do_probe alloc 2
-want done 2
+want "done" 2
 do_probe coherent_mask 32
 do_probe mask 32
 do_probe free
