@@ -573,6 +573,10 @@ static void mask_chooses_table(struct kunit *test)
 	dev->coherent_dma_mask = DMA_BIT_MASK(32);
 	KUNIT_EXPECT_EQ(test, dma_iommu_dma_supported(dev, DMA_BIT_MASK(32)), 0);
 	KUNIT_EXPECT_EQ(test, test_map_all_ways(test, dev), 0);
+	/* As for a CPU that sees the new table, and not yet that the device has moved */
+	dev->archdata.iommu_moved = false;
+	KUNIT_EXPECT_EQ(test, test_map_all_ways(test, dev), 0);
+	dev->archdata.iommu_moved = true;
 
 	new->it_older = old;
 	KUNIT_EXPECT_EQ(test, dma_iommu_dma_supported(dev, DMA_BIT_MASK(32)), 1);

@@ -16,7 +16,6 @@
 #include <linux/bug.h>
 #include <linux/debugfs.h>
 #include <linux/errno.h>
-#include <linux/export.h>
 #include <linux/spinlock.h>
 #include <asm/iommu.h>
 #include <asm/iommu-claim.h>

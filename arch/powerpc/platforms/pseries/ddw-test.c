@@ -578,7 +578,7 @@ KUNIT_ARRAY_PARAM(second_window_failure, second_window_failures, failure_desc);
 
 static void test_prepare(struct ddw_test *t, enum test_step step)
 {
-	static const u32 one[] = { TEST_LIOBN_DEFAULT };
+	static const u32 four[] = { TEST_LIOBN_DEFAULT, 0, 0, 0 };	/* of five cells */
 
 	t->fail = step;
 	if (step == STEP_NOT_APPLICABLE)
@@ -588,7 +588,7 @@ static void test_prepare(struct ddw_test *t, enum test_step step)
 	if (step == STEP_NO_DEFAULT_PROPERTY || step == STEP_SHORT_DEFAULT_PROPERTY)
 		test_no_property(t, "ibm,dma-window");
 	if (step == STEP_SHORT_DEFAULT_PROPERTY)
-		test_property(t, "ibm,dma-window", one, 1);
+		test_property(t, "ibm,dma-window", four, ARRAY_SIZE(four));
 }
 
 /* Nothing is left of the attempt, and it is not made again, on this PE. */

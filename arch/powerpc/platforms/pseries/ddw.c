@@ -37,10 +37,14 @@
 int ddw_parse_default_window(struct device_node *pdn, const struct property *default_win,
 			     struct dynamic_dma_window_prop *window)
 {
+	u32 address_cells = of_n_addr_cells(pdn), size_cells = of_n_size_cells(pdn);
 	unsigned long liobn, offset, size;
 
-	/* A cell each for LIOBN, address and size at least; of_parse_dma_window() does not look. */
-	if (default_win->length < 3 * sizeof(__be32))
+	/* As many cells as of_parse_dma_window() is going to read; it does not look. */
+	of_property_read_u32(pdn, "#address-cells", &address_cells);
+	of_property_read_u32(pdn, "ibm,#dma-address-cells", &address_cells);
+	of_property_read_u32(pdn, "ibm,#dma-size-cells", &size_cells);
+	if (default_win->length < (1 + address_cells + size_cells) * sizeof(__be32))
 		return -EINVAL;
 	of_parse_dma_window(pdn, default_win->value, &liobn, &offset, &size);
 	if (size < PAGE_SIZE)
@@ -71,7 +75,7 @@ static int find_other_user(struct pci_dev *pdev, void *data)
 	    get_iommu_table_base(&pdev->dev) != other->tbl || !device_trylock(&pdev->dev))
 		return 0;
 	if (device_is_bound(&pdev->dev))
-		other->found = pdev;
+		other->found = pci_dev_get(pdev);
 	device_unlock(&pdev->dev);
 	return !!other->found;
 }
@@ -105,6 +109,7 @@ bool ddw_claim_default_window(struct pci_dev *dev, struct iommu_table *tbl)
 		iommu_table_unclaim(tbl);
 		dev_warn(&dev->dev, "default DMA window stays: %s uses it\n",
 			 pci_name(other.found));
+		pci_dev_put(other.found);
 		return false;
 	}
 	return true;

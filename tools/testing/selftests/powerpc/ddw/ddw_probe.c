@@ -191,7 +191,7 @@ static bool edu_copy(struct probe *probe, u64 source, u64 target, u64 direction)
 	edu_write(probe, EDU_DMA_TARGET, target);
 	edu_write(probe, EDU_DMA_COUNT, EDU_BYTES);
 	edu_write(probe, EDU_DMA_COMMAND, EDU_RUN | direction);
-	for (ms = 0; ms < 2000; ms += 10) {
+	for (ms = 0; ms < 2000; ms += 20) {
 		if (!(edu_order(probe, readq(probe->edu + EDU_DMA_COMMAND)) & EDU_RUN))
 			return true;
 		msleep(20);
