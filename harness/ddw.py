@@ -13,10 +13,10 @@ import sys
 from dataclasses import asdict, dataclass, field
 
 from harness import devices, guest, kbuild, lanes, packages, paths, report, ui
+from harness.sides import SIDES, Side
 
 USE = "ddw"
 ARCH = "powerpc"
-SIDES = ("base", "series")
 PROBE = paths.TOP / "tools/testing/selftests/powerpc/ddw"
 # Each second boot of a scenario goes without: what has been freed stays as it is for a while, and is used on.
 POISON = ["slub_debug=FZPU"]
@@ -379,25 +379,19 @@ def pattern(start, size):
     return words.tobytes()
 
 
-def use(side):
-    """Each side has a work tree of its own, so that nothing is built again when both take turns."""
-    return f"{USE}/{side}"
-
-
-def folder(side):
-    """Objects of one side's kernel."""
-    return lanes.out(use(side)) / "build" / paths.BASE / f"{ARCH}-{side}"
+def of(name):
+    """One side's work tree, kernel and logs."""
+    return Side(USE, ARCH, name)
 
 
 def build(tip, side):
     """Build one side's kernel, and the probe for it."""
-    tree = tip.checkout(tip.base_commit if side == "base" else tip.tip, lanes.tree_dir(use(side)))
-    log = lanes.log_dir(use(side)) / f"{ARCH}-{side}"
-    guest.build(tree, folder(side), ARCH, [paths.TOP / "series" / paths.BASE / USE / f"{ARCH}.config"], log, "modules")
-    work = folder(side) / "ddw_probe"
+    one = of(side)
+    tree, work = one.build(tip, "modules"), one.folder / "ddw_probe"
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(PROBE, work)
-    kbuild.make(tree, folder(side), ARCH, [f"M={work}", "modules"], f"{log}.modules.log", name=f"ddw_probe for {side}")
+    kbuild.make(tree, one.folder, ARCH, [f"M={work}", "modules"], one.logs / f"{ARCH}-{side}.modules.log",
+                name=f"ddw_probe for {side}")
 
 
 def initramfs(name, side):
@@ -408,7 +402,7 @@ def initramfs(name, side):
                 for word in ("ddw", *(["devices"] if scenario.frames else []))]
     steps.write_text("".join(f"{step.partition(' -> ')[0]}\n" for step in [*scenario.steps, "tables", "validate"]),
                      encoding="ascii")
-    archive = guest.initramfs(guest.init(ARCH, out, logs / "init.log"), [folder(side) / "ddw_probe/ddw_probe.ko"],
+    archive = guest.initramfs(guest.init(ARCH, out, logs / "init.log"), [of(side).folder / "ddw_probe/ddw_probe.ko"],
                               programs, [("etc/ddw.steps", steps)])
     (out / "initramfs").write_bytes(archive)
     return out / "initramfs"
@@ -417,7 +411,7 @@ def initramfs(name, side):
 def boot(name, side, number):
     """Boot a scenario, and read what came of it."""
     scenario, out = SCENARIOS[name], lanes.out(USE)
-    log = lanes.log_dir(use(side)) / f"{name}{f'-{number}' if number else ''}.console.log"
+    log = of(side).logs / f"{name}{f'-{number}' if number else ''}.console.log"
     archive, half = initramfs(name, side), MEGABYTES << 19
     for disk in scenario.disks:
         (out / disk).write_bytes(pattern(0, half) + bytes(half))
@@ -426,7 +420,7 @@ def boot(name, side, number):
         words = [FIRMWARE.format(shift=scenario.entry), *(f"{BUID + i:x} one-entry" for i in range(scenario.bridges))]
         qemu += ["-prom-env", "use-nvramrc?=true", "-prom-env", f"nvramrc={' '.join(words)}"]
     try:
-        guest.start(ARCH, folder(side), archive, log,
+        guest.start(ARCH, of(side).folder, archive, log,
                     [*([] if number % 2 else POISON), "DEVICE=eth", f"FRAMES={FRAMES}"], qemu, devices.watch(log))
     except devices.Silence:
         pass
@@ -466,7 +460,7 @@ def table(outcomes):
     ordered = sorted(outcomes, key=lambda one: list(SCENARIOS).index(one.scenario))
     return [*report.table(HEADER, [one.row() for one in ordered]),
             *(f"{one.scenario}, {one.side}: {one.problems[0]}" for one in ordered if one.problems),
-            f"consoles: {', '.join(ui.short(lanes.log_dir(use(side))) for side in SIDES)}"]
+            f"consoles: {', '.join(ui.short(of(side).logs) for side in SIDES)}"]
 
 
 def judged(outcomes):
@@ -478,7 +472,7 @@ def judged(outcomes):
         for problem in one.problems:
             case.fail(problem)
         suite.cases.append(case)
-    result = report.Report(f"{ARCH}-{USE}", ui.short(lanes.log_dir(use("series"))), [suite], ended=True)
+    result = report.Report(f"{ARCH}-{USE}", ui.short(of("series").logs), [suite], ended=True)
     report.write(result, paths.OUT / "report")
     return result
 

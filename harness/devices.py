@@ -11,10 +11,10 @@ import time
 from dataclasses import asdict, dataclass
 
 from harness import guest, lanes, packages, paths, report, ui, userspace
+from harness.sides import SIDES, Side
 
 USE = "devices"
 ARCH = "arm64"
-SIDES = ("base", "series")
 POOL = "swiotlb=512,force"
 SILENT = 60             # seconds without a word after which a guest is ended; it has one every 5. This finds a stall too.
 DISK = ["-drive", "if=none,id=disk,format=raw,cache=unsafe,file={disk}", "-device"]
@@ -114,22 +114,9 @@ def read(device, side, console):
     return one
 
 
-def use(side):
-    """Each side has a work tree of its own, so that nothing is built again when both take turns."""
-    return f"{USE}/{side}"
-
-
-def folder(side):
-    """Objects of one side's kernel."""
-    return lanes.out(use(side)) / "build" / paths.BASE / f"{ARCH}-{side}"
-
-
-def build(tip, side):
-    """Build one side's kernel."""
-    tree = tip.checkout(tip.base_commit if side == "base" else tip.tip, lanes.tree_dir(use(side)))
-    fragments = [paths.TOP / "series" / paths.BASE / USE / f"{name}.config" for name in (ARCH, side)]
-    guest.build(tree, folder(side), ARCH, [path for path in fragments if path.exists()],
-                lanes.log_dir(use(side)) / f"{ARCH}-{side}")
+def of(name):
+    """One side's work tree, kernel and logs."""
+    return Side(USE, ARCH, name)
 
 
 def initramfs():
@@ -164,13 +151,13 @@ def watch(log):
 def run(device, side, amount):
     """Boot one side with one device, and read what came of it."""
     name, qemu = DEVICES[device]
-    disk, log = lanes.out(USE) / "disk", lanes.log_dir(use(side)) / f"{device}.console.log"
+    disk, log = lanes.out(USE) / "disk", of(side).logs / f"{device}.console.log"
     with open(disk, "wb") as file:
         file.truncate(JOBS * amount["megabytes"] << 20)
     parameters = [POOL, "rcupdate.rcu_cpu_stall_suppress=1", f"DEVICE={name}", f"SIZE={amount['megabytes']}m",
                   f"FRAMES={amount['frames']}"]
     try:
-        guest.start(ARCH, folder(side), lanes.out(USE) / "initramfs", log, parameters,
+        guest.start(ARCH, of(side).folder, lanes.out(USE) / "initramfs", log, parameters,
                     ["-smp", "2", *(word.format(disk=disk) for word in qemu)], watch(log))
     except Silence:
         pass                                    # its console does not reach the end: that is "hung"
@@ -191,7 +178,7 @@ def measure(progress, tip, sides, amount):
         ui.say(f"  fio {initramfs()}")
     for side in sides:
         with progress.step(f"build the kernel for devices, {side}"):
-            build(tip, side)
+            of(side).build(tip)
         for device in DEVICES:
             with progress.step(f"boot {device}, {side}, {POOL}"):
                 found.append(run(device, side, amount))
@@ -207,7 +194,7 @@ def table(outcomes):
     """The lines to print: base beside series for each device."""
     ordered = sorted(outcomes, key=lambda one: list(DEVICES).index(one.device))
     lines = report.table(HEADER, [one.row() for one in ordered])
-    return [*lines, f"consoles: {', '.join(ui.short(lanes.log_dir(use(side))) for side in SIDES)}"]
+    return [*lines, f"consoles: {', '.join(ui.short(of(side).logs) for side in SIDES)}"]
 
 
 def judged(outcomes):
@@ -222,7 +209,7 @@ def judged(outcomes):
                 if one.trouble:
                     case.fail(one.trouble)
             suite.cases.append(case)
-    result = report.Report(f"{ARCH}-{USE}", ui.short(lanes.log_dir(use("series"))), [suite], ended=True)
+    result = report.Report(f"{ARCH}-{USE}", ui.short(of("series").logs), [suite], ended=True)
     report.write(result, paths.OUT / "report")
     return result
 
