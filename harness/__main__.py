@@ -45,21 +45,21 @@ def alone(command):
 
 # command: module, function
 COMMANDS = {
-    "run": ("commands", "cmd_run"),
-    "test": ("commands", "cmd_test"),
-    "series": ("commands", "cmd_series"),
-    "verify": ("series", "cmd_verify"),
-    "am": ("am", "cmd_am"),
-    "edit": ("edit", "cmd_edit"),
-    "absorb": ("edit", "cmd_absorb"),
-    "bench": ("bench", "cmd_bench"),
-    "devices": ("devices", "cmd_devices"),
-    "ddw": ("ddw", "cmd_ddw"),
-    "torture": ("torture", "cmd_torture"),
-    "check": ("check", "cmd_check"),
-    "mutants": ("mutants", "cmd_mutants"),
-    "litmus": ("litmus", "cmd_litmus"),
-    "regressions": ("regressions", "cmd_regressions"),
+    "run": ("runs.commands", "cmd_run"),
+    "test": ("runs.commands", "cmd_test"),
+    "series": ("runs.commands", "cmd_series"),
+    "verify": ("series.series", "cmd_verify"),
+    "am": ("series.am", "cmd_am"),
+    "edit": ("series.edit", "cmd_edit"),
+    "absorb": ("series.edit", "cmd_absorb"),
+    "bench": ("runs.bench", "cmd_bench"),
+    "devices": ("runs.devices", "cmd_devices"),
+    "ddw": ("runs.ddw", "cmd_ddw"),
+    "torture": ("runs.torture", "cmd_torture"),
+    "check": ("runs.check", "cmd_check"),
+    "mutants": ("runs.mutants", "cmd_mutants"),
+    "litmus": ("runs.litmus", "cmd_litmus"),
+    "regressions": ("runs.regressions", "cmd_regressions"),
 }
 
 

@@ -177,7 +177,7 @@ class Case(unittest.TestCase):
     def record(self, tree):
         """Write base.toml."""
         checksum = hashlib.sha256(self.tarball.read_bytes()).hexdigest()
-        write(self.top, {"series/6.1/base.toml": f'package = "linux-source-6.1"\nversion = "6.1.192-2"\n'
+        write(self.top, {"bases/6.1/base.toml": f'package = "linux-source-6.1"\nversion = "6.1.192-2"\n'
                          f'kernel = "6.1.192"\nsha256 = "{checksum}"\ntree = "{tree}"\n'})
 
     def once(self, *functions):

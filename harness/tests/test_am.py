@@ -5,7 +5,8 @@ import shutil
 from pathlib import Path
 from unittest import mock
 
-from harness import am, git, series
+from harness import git
+from harness.series import am, series
 from harness.tests.fixture import KERNEL, SLAB, Case, plain_git, snapshot, write
 
 
@@ -43,7 +44,7 @@ class Am(Case):
         self.user_tree()
         self.apply()
         tip = plain_git(self.tree_dir, "rev-parse", "HEAD^{tree}")
-        self.assertEqual(tip, (self.top / "series/6.1/trees").read_text().split()[-1])
+        self.assertEqual(tip, (self.top / "bases/6.1/trees").read_text().split()[-1])
         self.assertEqual(plain_git(self.tree_dir, "log", "-1", "--format=%an %cn"), "Jane Doe User")
         self.assertIn("byte for byte", self.output)
         self.assertIn("-e REACH", self.output)

@@ -6,7 +6,7 @@ import subprocess
 import unittest
 from unittest import mock
 
-from harness import base
+from harness.source import base
 from harness.tests.fixture import Case, KERNEL, make_kernel, make_tarball, plain_git, write
 
 
@@ -169,7 +169,7 @@ class Checkout(Case):
     """A work tree follows from commit to commit."""
 
     def test_only_differing_files_are_touched(self):
-        from harness import series
+        from harness.series import series
         prepared = self.quiet(series.prepare)
         path = self.tmp / "out/tree/x"
         prepared.checkout(prepared.base_commit, path)

@@ -8,7 +8,10 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from harness import bench, guest, newer, ui
+from harness import ui
+from harness.guest import guest
+from harness.runs import bench
+from harness.source import newer
 
 
 class Numbers(unittest.TestCase):

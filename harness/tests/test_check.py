@@ -3,7 +3,8 @@
 
 import unittest
 
-from harness import check, ui
+from harness import ui
+from harness.runs import check
 
 
 class Warnings(unittest.TestCase):

@@ -6,7 +6,8 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from harness import ddw, paths
+from harness import paths
+from harness.runs import ddw
 
 END = "init: done, 0 failed\r\n[    9.1] reboot: Restarting system\r\n"
 CREATED = ("[    2.5] nvme 0000:00:01.0: ibm,create-pe-dma-window(2027) 800 8000000 20000000 18 1f returned 0 "
@@ -161,7 +162,7 @@ class Guest(unittest.TestCase):
         self.assertEqual(ddw.pattern(8, 16), (0x9e3779b97f4a7c15 * 8 % 2**64).to_bytes(8, "little")
                          + (0x9e3779b97f4a7c15 * 16 % 2**64).to_bytes(8, "little"))
         self.assertEqual(ddw.pattern(0, 64)[32:], ddw.pattern(32, 32))
-        self.assertIn("0x9e3779b97f4a7c15", (paths.TOP / "harness/ddw.c").read_text(encoding="utf-8"))
+        self.assertIn("0x9e3779b97f4a7c15", (paths.TOP / "harness/guest/ddw.c").read_text(encoding="utf-8"))
 
     def test_bridges(self):
         self.assertEqual(ddw.on(0, "edu"), ["-device", "edu,bus=pci.0,addr=1"])

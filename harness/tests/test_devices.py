@@ -7,7 +7,8 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from harness import devices, userspace
+from harness.guest import userspace
+from harness.runs import devices
 
 END = "init: done, 0 failed\r\n[    9.1] reboot: Restarting system\r\n"
 FULL = "[    2.5] nvme 0000:00:01.0: swiotlb buffer is full (sz: 4096 bytes), total 512 (slots), used 480 (slots)\r\n"
@@ -106,7 +107,7 @@ class Userspace(unittest.TestCase):
             for path in ("usr/bin/fio", "lib/liba.so.1", "usr/lib/x/libb.so.2", "usr/lib/libc.so.3"):
                 (root / path).parent.mkdir(parents=True, exist_ok=True)
                 (root / path).touch()
-            with mock.patch("harness.userspace.asks_for", lambda file, _: links[file.name]):
+            with mock.patch("harness.guest.userspace.asks_for", lambda file, _: links[file.name]):
                 found = userspace.needed(root, "")
         self.assertEqual([path for path, _ in found], ["usr/bin/fio", "lib/liba.so.1", "lib/libb.so.2"])
 

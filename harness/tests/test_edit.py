@@ -4,7 +4,7 @@ import os
 import shutil
 from unittest import mock
 
-from harness import edit, series
+from harness.series import edit, series
 from harness.tests.fixture import Case, plain_git, snapshot, write
 
 

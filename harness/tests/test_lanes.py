@@ -3,7 +3,9 @@
 
 import unittest
 
-from harness import kbuild, lanes, paths, ui
+from harness import paths, ui
+from harness.runs import lanes
+from harness.source import kbuild
 
 TEXT = """
 [kernel.plain]

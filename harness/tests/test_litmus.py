@@ -5,7 +5,8 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from harness import lkmm, litmus, mutants, ordering, ui
+from harness import ui
+from harness.runs import litmus, lkmm, mutants, ordering
 from harness.tests.fixture import write
 
 

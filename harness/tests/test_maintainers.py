@@ -2,7 +2,7 @@
 """Entries go where parse-maintainers.pl puts them, and come out without a trace."""
 import unittest
 
-from harness import maintainers
+from harness.series import maintainers
 from harness.tests.fixture import KERNEL
 
 TEXT = KERNEL["MAINTAINERS"].encode()

@@ -3,7 +3,9 @@
 
 import unittest
 
-from harness import mutants, report, ui
+from harness import ui
+from harness.report import report
+from harness.runs import mutants
 
 TEXT = """\
 Property: objects lie below 4 GB

@@ -3,7 +3,9 @@
 
 import unittest
 
-from harness import regressions, report, ui
+from harness import ui
+from harness.report import report
+from harness.runs import regressions
 
 
 def console(statuses):

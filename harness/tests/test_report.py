@@ -7,7 +7,7 @@ import unittest
 from pathlib import Path
 from xml.etree import ElementTree
 
-from harness import report
+from harness.report import report
 
 END = "reboot: Restarting system"
 WARNING = "WARNING: CPU: 1 PID: 42 at mm/slub.c:1 f+0x1/0x2"

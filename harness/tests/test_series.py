@@ -4,7 +4,8 @@ import os
 import subprocess
 from unittest import mock
 
-from harness import paths, series
+from harness import paths
+from harness.series import series
 from harness.tests.fixture import KERNEL, SLAB, Case, plain_git, snapshot, write
 
 
@@ -173,7 +174,7 @@ class Patches(Case):
 
     def test_trees_are_recorded(self):
         lines = [f"{i} {tree}\n" for i, _, tree in self.quiet(series.prepare).commits]
-        self.assertEqual((self.top / "series/6.1/trees").read_text(), "".join(lines))
+        self.assertEqual((self.top / "bases/6.1/trees").read_text(), "".join(lines))
 
     def test_hooks_get_their_canonical_form(self):
         hook = (self.top / "series/6.1/03-foo.patch").read_text()
@@ -198,7 +199,7 @@ class Patches(Case):
         self.assertEqual(self.output.count("done in"), 4)
 
     def test_verify_notices_every_tampered_file(self):
-        for path in [*self.dir.iterdir(), self.top / "series/6.1/trees", self.top / "series/6.1/03-foo.patch"]:
+        for path in [*self.dir.iterdir(), self.top / "bases/6.1/trees", self.top / "series/6.1/03-foo.patch"]:
             good = path.read_bytes()
             with self.subTest(path.name):
                 path.write_bytes(good + b"\n")

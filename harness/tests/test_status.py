@@ -3,7 +3,8 @@
 
 import unittest
 
-from harness import lanes, status, ui
+from harness import ui
+from harness.runs import lanes, status
 
 LANES = """
 [kernel.k]

@@ -5,7 +5,8 @@ import os
 import unittest
 from unittest import mock
 
-from harness import lanes, torture, ui
+from harness import ui
+from harness.runs import lanes, torture
 
 STATS = "[    1.0] swiotlb-torture: bounced: {} direct: 5 failed: 0 nomem: 0 irq: 1 synced: 2 unmapped: 15 errors: 0\n"
 GOOD = (STATS.format(3) + STATS.format(10) + "[    1.1] swiotlb-torture: --- End of test: SUCCESS: nmappers=4\n"

@@ -8,7 +8,8 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from harness import packages, ui
+from harness import ui
+from harness.source import packages
 
 
 def printed(function):

@@ -9,7 +9,11 @@ import json
 import re
 import shutil
 
-from harness import guest, kbuild, lanes, newer, packages, paths, report, ui
+from harness import paths, ui
+from harness.guest import guest
+from harness.report import report
+from harness.runs import lanes
+from harness.source import kbuild, newer, packages
 
 USE = "bench"
 SOURCE = paths.TOP / "bench"
@@ -101,7 +105,7 @@ def build(arch, side, tree):
     """Build one side's kernel and the modules for it; returns the modules."""
     log = lanes.log_dir(USE) / f"{arch}-{side}"
     names = ("common", arch) if side in SIDES else ("common", arch, "newer")
-    guest.build(tree, folder(arch, side), arch, [paths.TOP / "series" / paths.BASE / USE / f"{name}.config"
+    guest.build(tree, folder(arch, side), arch, [paths.TOP / "bases" / paths.BASE / USE / f"{name}.config"
                                                  for name in names], log, "modules")
     work = folder(arch, side) / "dma-reach-bench"
     shutil.rmtree(work, ignore_errors=True)
@@ -133,7 +137,7 @@ def measure(arch, side, modules):
 
 def cmd_bench():
     """Build, boot and compare."""
-    from harness import series
+    from harness.series import series
     steps = ui.Steps("bench", 3 + len(SIDES) * (1 + 2 * len(ARCHES)) + 2 * len(newer.NAMES))
     with steps.step("look for packages"):
         packages.ensure(guest.packages(ARCHES))

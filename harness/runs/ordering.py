@@ -13,7 +13,7 @@ How a thread says what it models:
 import re
 
 from harness import ui
-from harness.lkmm import FENCES, LOCKS, READS, WRITES
+from harness.runs.lkmm import FENCES, LOCKS, READS, WRITES
 
 # What matters for ordering in C.
 ORDERING = re.compile("|".join((

@@ -18,7 +18,10 @@ import shutil
 import subprocess
 from collections import Counter
 
-from harness import kbuild, lanes, packages, paths, report, ui
+from harness import paths, ui
+from harness.report import report
+from harness.runs import lanes
+from harness.source import kbuild, packages
 
 USE = "check"
 MODES = ("off", "on", "module")
@@ -112,7 +115,7 @@ class Check:
 
     def configure(self, kernel, build, mode):
         """Write .config; returns the part's options, and those that this state of the tree does not have."""
-        folder = paths.TOP / "series" / paths.BASE
+        folder = paths.TOP / "bases" / paths.BASE
         common = [name for name in kernel.fragments if not name.startswith("part-")]
         parts = [name for name in kernel.fragments if name.startswith("part-")]
         text = "".join((folder / "kunit" / f"{name}.config").read_text(encoding="utf-8") for name in common)
@@ -264,7 +267,7 @@ def is_shell(path):
 
 def cmd_check():
     """Everything that a reviewer's robot would say, before it does."""
-    from harness import series
+    from harness.series import series
     with open(paths.TOP / "series/check-exceptions", encoding="utf-8") as file:
         exceptions = Exceptions(file.read())
     tip = series.prepare(paths.BASE)

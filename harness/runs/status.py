@@ -3,7 +3,8 @@
 
 They are made from series/ and lanes.toml, so they cannot say what the repository does not have.
 """
-from harness import lanes, paths
+from harness import paths
+from harness.runs import lanes
 from harness.ui import Failure
 
 BEGIN = "<!-- status: written by `make series` -->"

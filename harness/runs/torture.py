@@ -8,7 +8,11 @@ The guest loads it twice, see torture.c: the first run goes to its end, the seco
 import os
 import re
 
-from harness import guest, lanes, packages, paths, report, ui
+from harness import paths, ui
+from harness.guest import guest
+from harness.report import report
+from harness.runs import lanes
+from harness.source import packages
 
 DURATION = 120
 SUITE = "swiotlb_torture"
@@ -94,7 +98,7 @@ def table(results):
 
 def cmd_torture():
     """Build the kernels of the lanes that torture, and run each for a while."""
-    from harness import commands
+    from harness.runs import commands
     known = {name: lane for name, lane in lanes.load(paths.BASE).items() if lane.torture}
     chosen = lanes.select(known, os.environ.get("LANES") or "all")
     os.environ.setdefault("DURATION", str(DURATION))

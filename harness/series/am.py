@@ -11,9 +11,10 @@ import re
 import tempfile
 from pathlib import Path
 
-from harness import base as bases
-from harness import diffs, git, paths
-from harness.series import patch_names
+from harness.source import base as bases
+from harness import git, paths
+from harness.series import diffs
+from harness.series.series import patch_names
 from harness.ui import Failure, say
 
 HISTORY = 5000      # commits that are searched for the patches' subjects
@@ -175,7 +176,7 @@ def cmd_am(tree):
     if recorded and record.is_file():
         wanted = [line.split()[1] for line in record.read_text(encoding="ascii").splitlines()]
         if wanted != trees:
-            raise Failure(f"patches/{paths.BASE} and series/{paths.BASE}/trees do not belong together",
+            raise Failure(f"patches/{paths.BASE} and bases/{paths.BASE}/trees do not belong together",
                           "make series")
     work = git.Repo(tree, git.user_env())
     done = work.try_("-c", "apply.ignoreWhitespace=no", "am", "-q", "--no-3way", "--no-scissors", "--no-keep-cr",

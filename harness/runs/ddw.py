@@ -12,8 +12,12 @@ import shutil
 import sys
 from dataclasses import asdict, dataclass, field
 
-from harness import devices, guest, kbuild, lanes, packages, paths, report, ui
-from harness.sides import SIDES, Side
+from harness import paths, ui
+from harness.guest import guest
+from harness.report import report
+from harness.runs import devices, lanes
+from harness.source import kbuild, packages
+from harness.runs.sides import SIDES, Side
 
 USE = "ddw"
 ARCH = "powerpc"
@@ -479,7 +483,7 @@ def judged(outcomes):
 
 def cmd_ddw():
     """Both sides, and one table."""
-    from harness import commands
+    from harness.runs import commands
     progress = ui.Steps("ddw", 2 + steps(SIDES, FULL))
     with progress.step("look for packages"):
         packages.ensure(guest.packages([ARCH]))

@@ -16,8 +16,10 @@ import itertools
 import re
 from dataclasses import dataclass, field, replace
 
-from harness import lkmm, ordering, paths, report, ui
-from harness.lkmm import FENCES, LOCKS, READS, WRITES, Event
+from harness import paths, ui
+from harness.report import report
+from harness.runs import lkmm, ordering
+from harness.runs.lkmm import FENCES, LOCKS, READS, WRITES, Event
 
 FOLDER = "tools/memory-model/litmus-tests"
 LANE = "litmus"
@@ -563,7 +565,7 @@ def check(repo, commit):
 
 def cmd_litmus():
     """make litmus."""
-    from harness import base as bases
+    from harness.source import base as bases
     base = bases.load(paths.BASE)
     steps = ui.Steps("litmus", 2)
     with steps.step(f"fetch Linux {paths.BASE}"):

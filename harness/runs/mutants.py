@@ -15,7 +15,10 @@ import os
 import re
 from dataclasses import dataclass
 
-from harness import kbuild, lanes, litmus, ordering, packages, paths, report, ui
+from harness import paths, ui
+from harness.report import report
+from harness.runs import lanes, litmus, ordering
+from harness.source import kbuild, packages
 
 USE = "mutants"
 TIMEOUT = 240           # seconds; a mutant may well hang, and no suite needs a tenth of this
@@ -163,7 +166,7 @@ def whole(name, lane):
 
 def cmd_mutants():
     """First the series as it is has to pass; then each mutant has to fail."""
-    from harness import series
+    from harness.series import series
     known = lanes.load(paths.BASE)
     mutants = load(known)
     needed = {mutant.lane: known.get(mutant.lane) for mutant in mutants}

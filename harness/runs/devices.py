@@ -10,8 +10,12 @@ import re
 import time
 from dataclasses import asdict, dataclass
 
-from harness import guest, lanes, packages, paths, report, ui, userspace
-from harness.sides import SIDES, Side
+from harness import paths, ui
+from harness.guest import guest, userspace
+from harness.report import report
+from harness.runs import lanes
+from harness.source import packages
+from harness.runs.sides import SIDES, Side
 
 USE = "devices"
 ARCH = "arm64"
@@ -125,7 +129,7 @@ def initramfs():
     init = guest.init(ARCH, out, logs / "init.log")
     program = guest.program(ARCH, "devices", out, logs / "program.log")
     version, files = userspace.files(ARCH)
-    files.append(("etc/devices.fio", paths.TOP / "harness/devices.fio"))
+    files.append(("etc/devices.fio", paths.TOP / "harness/guest/devices.fio"))
     (out / "initramfs").write_bytes(guest.initramfs(init, (), [program], files))
     return version
 
@@ -216,7 +220,7 @@ def judged(outcomes):
 
 def cmd_devices():
     """Both sides, and one table."""
-    from harness import commands
+    from harness.runs import commands
     progress = ui.Steps("devices", 2 + steps(SIDES))
     with progress.step("look for packages"):
         packages.ensure(guest.packages([ARCH]))

@@ -2,7 +2,7 @@
 """The kernel that a series is made for: where its source comes from, and its copy in git.
 
 The source comes from KERNEL_SRC, which needs no network, or else from the Debian package
-that series/<base>/base.toml names.  KERNEL_SRC may be
+that bases/<base>/base.toml names.  KERNEL_SRC may be
 
     a tarball                   linux-6.1.192.tar.xz (also .tar, .tar.gz)
     a Debian package            linux-source-6.1_6.1.192-2_all.deb
@@ -134,7 +134,7 @@ def inner_tarball(deb, folder):
 
 
 class Base:
-    """A base (`6.1`): its record in series/<name>/base.toml, and its releases in CACHE."""
+    """A base (`6.1`): its record in bases/<name>/base.toml, and its releases in CACHE."""
 
     def __init__(self, name, series_dir, cache):
         self.name, self.dir, self.cache = name, Path(series_dir) / name, Path(cache)
@@ -147,7 +147,7 @@ class Base:
             self.package, self.version = values["package"], values["version"]
             self.kernel, self.sha256, self.tree = values["kernel"], values["sha256"], values["tree"]
         except (tomllib.TOMLDecodeError, KeyError) as error:
-            raise Failure(f"series/{name}/base.toml: {error}",
+            raise Failure(f"bases/{name}/base.toml: {error}",
                           "it needs package, version, kernel, sha256 and tree") from error
         self.git_dir = self.cache / "git" / f"{name}.git"
         self.objects = self.git_dir.resolve() / "objects"
@@ -418,7 +418,7 @@ class Base:
             commit = self._import_deb(deb, [f"package-{version}"])
         if version == self.version and self._known(f"sha256-{self.sha256}") != commit:
             raise Failure(f"{self.package} {version} does not hold the tarball that base.toml records",
-                          f"compare its checksum with sha256 in series/{self.name}/base.toml")
+                          f"compare its checksum with sha256 in bases/{self.name}/base.toml")
         return commit
 
     def fetch(self):
@@ -431,7 +431,7 @@ class Base:
             commit = self._from_source(source) if source else self._from_debian()
         tree = self.repo.resolve(commit + "^{tree}")
         if self._known(f"sha256-{self.sha256}") == commit and tree != self.tree:
-            raise Failure(f"the recorded release has the tree {tree}, series/{self.name}/base.toml says "
+            raise Failure(f"the recorded release has the tree {tree}, bases/{self.name}/base.toml says "
                           f"{self.tree or 'nothing'}", "if sha256 there is right, correct the tree there")
         self._release = Release(commit, tree, self._kernel_of(commit), tree == self.tree)
         if not self._release.recorded:
@@ -469,4 +469,4 @@ class Base:
 
 def load(name=None):
     """The base called `name`, by default the one that BASE chooses."""
-    return Base(name or paths.BASE, paths.TOP / "series", paths.CACHE)
+    return Base(name or paths.BASE, paths.TOP / "bases", paths.CACHE)

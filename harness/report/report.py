@@ -7,6 +7,7 @@ warning is that case's failure. A case that provokes a line says so beforehand:
 
     # <case>: expect: <text>     that text occurs in one later line of the same case, once per notice
     # <case>: proof: <text>      a line for people, shown at the end of `make run`
+    # <case>: value: <name> <number> [<unit>]
 """
 
 import json
@@ -30,6 +31,7 @@ PLAN = re.compile(r"^ *1\.\.(\d+)$")
 SUBTEST = re.compile(r"^( *)# Subtest: (\S+)")
 RESULT = re.compile(r"^( *)(not ok|ok) (\d+)(?: -)? ?(.*?)(?: # SKIP ?(.*))?$")
 NOTE = re.compile(r"^ *# (\S+): (.*)$")
+VALUE = re.compile(r"value: (\S+) (-?[\d.]+)(?: (\S+))?$")
 STATS = re.compile(r"pass:\d+ fail:\d+ skip:(\d+) total:(\d+)$")
 SUITE, CASE, PARAMETER = 0, 4, 8        # columns in which the results of each start
 
@@ -44,6 +46,7 @@ class Case:
     problems: list = field(default_factory=list)
     parameters: list = field(default_factory=list)
     proofs: list = field(default_factory=list)
+    values: dict = field(default_factory=dict)          # name: (number, unit)
 
     @property
     def full(self):
@@ -102,11 +105,14 @@ def assign(case, lines):
         note = NOTE.match(line)
         if note:
             who, text = note.groups()
-            stats = STATS.search(text)
+            stats, value = STATS.search(text), VALUE.match(text)
             if text.startswith("expect: "):
                 announced.append(text[len("expect: "):].strip())
             elif text.startswith("proof: "):
                 case.proofs.append(text[len("proof: "):].strip())
+            elif value:
+                number = float(value[2]) if "." in value[2] else int(value[2])
+                case.values[value[1]] = (number, value[3] or "")
             elif stats and who == case.name:
                 skips = int(stats[1])
             elif case.status == "failed":

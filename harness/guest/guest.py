@@ -5,7 +5,8 @@ import os
 import re
 import stat
 
-from harness import kbuild, paths, ui
+from harness import paths, ui
+from harness.source import kbuild
 
 # image below the build directory, console, QEMU's machine, processor and memory
 MACHINES = {
@@ -55,7 +56,7 @@ def program(arch, name, folder, log):
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{arch}"
     ui.run([f"{kbuild.prefix(arch)}gcc", "-static", "-Os", "-s", "-Wall", "-Werror", "-o", path,
-            paths.TOP / f"harness/{name}.c"], log, name=f"build of {name} for {arch}")
+            paths.TOP / f"harness/guest/{name}.c"], log, name=f"build of {name} for {arch}")
     return path
 
 

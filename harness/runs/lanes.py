@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Lanes: which kernels to build, how to boot them, and what has to come out.
 
-They are described in series/<base>/lanes.toml, and built and booted by the base's own
+They are described in bases/<base>/lanes.toml, and built and booted by the base's own
 tools/testing/kunit/kunit.py, so whatever passes here a maintainer can repeat without this harness.
 """
 
@@ -9,7 +9,9 @@ import os
 import tomllib
 from dataclasses import dataclass, field
 
-from harness import kbuild, paths, report, ui
+from harness import paths, ui
+from harness.report import report
+from harness.source import kbuild
 
 WATCHDOG = 900          # seconds for a guest; it needs a few, so this only ends a hang
 
@@ -40,7 +42,7 @@ class Lane:
 
 def load(base):
     """The lanes of a base, by name, in the order of the file."""
-    return read((paths.TOP / "series" / base / "lanes.toml").read_text(encoding="utf-8"))
+    return read((paths.TOP / "bases" / base / "lanes.toml").read_text(encoding="utf-8"))
 
 
 def read(text):
@@ -81,7 +83,7 @@ def select(lanes, wanted):
 def kunit(kernel, use, command, arguments, log, **options):
     """Call the tree's kunit.py."""
     tree, build = tree_dir(use), build_dir(kernel, use)
-    series = paths.TOP / "series" / paths.BASE
+    series = paths.TOP / "bases" / paths.BASE
     cmd = ["python3", tree / "tools/testing/kunit/kunit.py", command, f"--build_dir={build}",
            f"--arch={kernel.arch}", f"--qemu_config={series / 'qemu' / kernel.arch}.py",
            f"--cross_compile={kbuild.prefix(kernel.arch)}"]
@@ -148,7 +150,7 @@ def tail(text, count=5):
 
 def run(lane, use=""):
     """Boot a lane, hold it against what it has to give, and keep the report."""
-    from harness import torture
+    from harness.runs import torture
     booted = torture.boot(lane, use) if lane.torture else boot(lane, use)
     booted.problems = [line for line in booted.problems if not any(text in line for text in lane.outside)]
     result = report.judge(booted, lane.suites, lane.may_skip)

@@ -2,21 +2,24 @@
 """`make regressions`: the bugs of the base that a suite shows, before the series mends them and after.
 
 The suite runs twice: on the series up to the commit that brings it, and on the whole series.  The cases that
-series/<base>/regressions.toml names have to fail before, all others have to pass, and all have to pass after.
+bases/<base>/regressions.toml names have to fail before, all others have to pass, and all have to pass after.
 """
 
 import re
 import tomllib
 from dataclasses import replace
 
-from harness import kbuild, lanes, packages, paths, report, ui
+from harness import paths, ui
+from harness.report import report
+from harness.runs import lanes
+from harness.source import kbuild, packages
 
 USE = "regressions"
 
 
 def load(base, known):
     """[(suite, lane, commit before, cases)] of a base's regressions.toml."""
-    path = paths.TOP / "series" / base / "regressions.toml"
+    path = paths.TOP / "bases" / base / "regressions.toml"
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))["suite"]
         return [(entry["name"], known[entry["lane"]], entry["before"], entry["cases"]) for entry in entries]
@@ -57,7 +60,7 @@ def without_unknown(text, defined):
 def known_to(tree, kernel):
     """The kernel with those options only that the tree has: earlier commits lack what later ones bring."""
     defined = {name for path in tree.rglob("Kconfig*") for name in DEFINED.findall(path.read_text(encoding="utf-8"))}
-    source = paths.TOP / "series" / paths.BASE / "kunit"
+    source = paths.TOP / "bases" / paths.BASE / "kunit"
     text = "".join((source / f"{name}.config").read_text(encoding="utf-8") for name in kernel.fragments)
     path = lanes.out(USE) / "kunit" / kernel.name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +70,7 @@ def known_to(tree, kernel):
 
 def cmd_regressions():
     """Run each suite before and after; any surprise is a failure."""
-    from harness import series
+    from harness.series import series
     entries = load(paths.BASE, lanes.load(paths.BASE))
     steps = ui.Steps("regressions", 2 + 4 * len(entries))
     with steps.step("look for packages"):

@@ -3,12 +3,16 @@
 
 import unittest
 
-from harness import ddw, devices, guest, kbuild, lanes, litmus, packages, paths, report, status, ui
+from harness import paths, ui
+from harness.guest import guest
+from harness.report import report
+from harness.runs import ddw, devices, lanes, litmus, status
+from harness.source import kbuild, packages
 
 
 def prepare():
     """Compose the series; the import is here because composing needs git, which `packages` brings."""
-    from harness import series
+    from harness.series import series
     return series.prepare(paths.BASE)
 
 
@@ -109,7 +113,7 @@ def own_tests():
 
 def cmd_series():
     """Compose, and bring the tables of README.md up to date."""
-    from harness import series
+    from harness.series import series
     path, text, wanted = status.current(series.cmd_series())
     if text != wanted:
         path.write_text(wanted, encoding="utf-8")

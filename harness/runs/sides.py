@@ -4,7 +4,9 @@ nothing is built again when they take turns."""
 
 from dataclasses import dataclass
 
-from harness import guest, lanes, paths
+from harness import paths
+from harness.guest import guest
+from harness.runs import lanes
 
 SIDES = ("base", "series")
 
@@ -32,9 +34,9 @@ class Side:
         return lanes.log_dir(self.use)
 
     def build(self, tip, *targets):
-        """Build its kernel, with what series/BASE/PART/ has for the architecture and the side; the work tree."""
+        """Build its kernel, with what bases/BASE/PART/ has for the architecture and the side; the work tree."""
         tree = tip.checkout(tip.base_commit if self.name == "base" else tip.tip, lanes.tree_dir(self.use))
-        fragments = [paths.TOP / "series" / paths.BASE / self.part / f"{name}.config"
+        fragments = [paths.TOP / "bases" / paths.BASE / self.part / f"{name}.config"
                      for name in (self.arch, self.name)]
         guest.build(tree, self.folder, self.arch, [path for path in fragments if path.exists()],
                     self.logs / f"{self.arch}-{self.name}", *targets)

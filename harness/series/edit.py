@@ -17,9 +17,10 @@ import tempfile
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from harness import git, maintainers, paths
-from harness.am import BUSY
-from harness.series import JUNK, KERNEL, Series, parse_message, prepare, write_files
+from harness import git, paths
+from harness.series import maintainers
+from harness.series.am import BUSY
+from harness.series.series import JUNK, KERNEL, Series, parse_message, prepare, write_files
 from harness.ui import Failure, say, short
 
 BRANCH = "refs/heads/series"

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from harness import base as bases
-from harness import diffs, git, maintainers, packages, paths
+from harness.source import base as bases
+from harness import git, paths
+from harness.series import diffs, maintainers
+from harness.source import packages
 from harness.ui import Failure, Steps, say
 
 # Directories of a kernel tree: a file below one of them, here, is a new kernel file.
@@ -280,7 +282,7 @@ class Composed:
 
     @property
     def trees(self):
-        """The text of series/<base>/trees."""
+        """The text of bases/<base>/trees."""
         return "".join(f"{commit.id} {commit.tree}\n" for commit in self.commits)
 
     def patches(self):
@@ -334,7 +336,7 @@ class Composed:
         """{path below the repository: bytes, or None for a file to remove} of all that is generated."""
         name = self.base.name
         wanted = {f"patches/{name}/{file}": data for file, data in self.patches().items()}
-        wanted[f"series/{name}/trees"] = self.trees.encode()
+        wanted[f"bases/{name}/trees"] = self.trees.encode()
         for commit in self.commits:
             if commit.id in self.series.hooks:
                 wanted[f"series/{name}/{commit.id}.patch"] = commit.hook or None
@@ -408,7 +410,7 @@ class Composed:
                     words = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
                     raise Failure(f"{where}: git am does not apply it: {words[0]}", "make series")
                 if repo.resolve(made[i] + "^{tree}") != commit.tree:
-                    raise Failure(f"{where}: git am gives another tree than series/{self.base.name}/trees",
+                    raise Failure(f"{where}: git am gives another tree than bases/{self.base.name}/trees",
                                   "make series")
                 theirs, ours = (r.out("log", "-1", "--format=%an%n%ae%n%ad%n%B", "--date=raw", c) for r, c in
                                 ((repo, made[i]), (self.base.repo, commit.commit)))

@@ -13,7 +13,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from harness import kbuild, paths, ui
+from harness import paths, ui
+from harness.source import kbuild
 
 PROGRAM = "usr/bin/fio"
 DEBIAN = {"arm64": "arm64", "x86_64": "amd64"}      # Debian's names of the architectures

@@ -14,7 +14,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from harness import base, paths, ui
+from harness import paths, ui
+from harness.source import base
 
 NAMES = ("6.12", "7.3")
 SUITES = ("trixie-backports", "sid", "experimental")
