@@ -13,6 +13,7 @@ from harness import paths, ui
 from harness.guest import guest
 from harness.report import report
 from harness.runs import lanes
+from harness.series import compose
 from harness.source import kbuild, newer, packages
 
 USE = "bench"
@@ -137,12 +138,11 @@ def measure(arch, side, modules):
 
 def cmd_bench():
     """Build, boot and compare."""
-    from harness.series import series
     steps = ui.Steps("bench", 3 + len(SIDES) * (1 + 2 * len(ARCHES)) + 2 * len(newer.NAMES))
     with steps.step("look for packages"):
         packages.ensure(guest.packages(ARCHES))
     with steps.step("compose the series"):
-        tip = series.prepare(paths.BASE)
+        tip = compose.prepare()
     with steps.step("look for newer kernels"):
         others = newer.sources(lanes.log_dir(USE))
     steps.total -= 2 * (len(newer.NAMES) - len(others))

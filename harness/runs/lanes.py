@@ -124,13 +124,22 @@ def without_unknown(text, defined):
     return "".join(line for line in text.splitlines(True) if known(line))
 
 
+def defined(tree):
+    """The options of a tree."""
+    return {name for path in tree.rglob("Kconfig*") for name in DEFINED.findall(path.read_text(encoding="utf-8"))}
+
+
+def fragment_of(name, options):
+    """The text of a fragment, with those options only."""
+    return without_unknown(fragment(f"{name}.config").read_text(encoding="utf-8"), options)
+
+
 def known_to(tree, kernel, use):
     """The kernel with those options only that the tree has: earlier commits lack what later ones bring."""
-    defined = {name for path in tree.rglob("Kconfig*") for name in DEFINED.findall(path.read_text(encoding="utf-8"))}
-    text = "".join(fragment(f"{name}.config").read_text(encoding="utf-8") for name in kernel.fragments)
+    options = defined(tree)
     path = out(use) / "kunit" / f"{kernel.name}.config"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(without_unknown(text, defined), encoding="utf-8")
+    path.write_text("".join(fragment_of(name, options) for name in kernel.fragments), encoding="utf-8")
     return Kernel(kernel.name, kernel.arch, [str(path.with_suffix(""))])
 
 

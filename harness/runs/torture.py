@@ -12,6 +12,7 @@ from harness import paths, ui
 from harness.guest import guest
 from harness.report import report
 from harness.runs import lanes
+from harness.series import compose
 from harness.source import packages
 
 DURATION = 120
@@ -98,7 +99,6 @@ def table(results):
 
 def cmd_torture():
     """Build the kernels of the lanes that torture, and run each for a while."""
-    from harness.runs import commands
     known = {name: lane for name, lane in lanes.load(paths.BASE).items() if lane.torture}
     chosen = lanes.select(known, os.environ.get("LANES") or "all")
     os.environ.setdefault("DURATION", str(DURATION))
@@ -107,7 +107,7 @@ def cmd_torture():
     with steps.step("look for packages"):
         packages.ensure(guest.packages(sorted({kernel.arch for kernel in kernels.values()})))
     with steps.step("compose the series"):
-        tip = commands.prepare()
+        tip = compose.prepare()
         tip.checkout(tip.tip, lanes.tree_dir())
     results = []
     for kernel in kernels.values():
@@ -116,8 +116,8 @@ def cmd_torture():
         for lane in chosen:
             if lane.kernel is kernel:
                 with steps.step(f"boot {lane.name} for {duration(lane)} s"):
-                    results.append(lanes.run(lane))
+                    results.append(lanes.judge(lane, boot(lane)))
     ui.say()
     for line in table(results):
         ui.say(line)
-    return commands.finish(results)
+    return report.finish(results)
