@@ -10,6 +10,7 @@ import tomllib
 from dataclasses import dataclass, field
 
 from harness import paths, ui
+from harness.guest import qemu
 from harness.report import report
 from harness.source import kbuild
 
@@ -85,7 +86,7 @@ def kunit(kernel, use, command, arguments, log, **options):
     tree, build = tree_dir(use), build_dir(kernel, use)
     series = paths.TOP / "bases" / paths.BASE
     cmd = ["python3", tree / "tools/testing/kunit/kunit.py", command, f"--build_dir={build}",
-           f"--arch={kernel.arch}", f"--qemu_config={series / 'qemu' / kernel.arch}.py",
+           f"--arch={kernel.arch}", f"--qemu_config={qemu.kunit_config(kernel.arch)}",
            f"--cross_compile={kbuild.prefix(kernel.arch)}"]
     cmd += [f"--kunitconfig={series / 'kunit' / fragment}.config" for fragment in kernel.fragments]
     cmd += [f"--make_options={variable}" for variable in kbuild.variables(kernel.arch, tree, build)]
