@@ -2,7 +2,7 @@
 """A kernel and the lanes that boot it, as a run (see loop.py)."""
 
 from harness import ui
-from harness.guest import guest
+from harness.guest import image
 from harness.report import Report
 from harness.runs import lanes, torture
 from harness.source import kbuild
@@ -19,7 +19,7 @@ class KernelRun:
 
     def packages(self):
         """Debian packages that it needs."""
-        return (guest if self.seconds else kbuild).packages([self.kernel.arch])
+        return (image if self.seconds else kbuild).packages([self.kernel.arch])
 
     def steps(self):
         """How many steps measure() takes."""

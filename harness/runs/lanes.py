@@ -9,8 +9,8 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 
-from harness import paths, ui
-from harness.report import report
+from harness import paths, report, ui
+from harness.guest import qemu
 from harness.source import kbuild
 
 WATCHDOG = 900          # seconds for a guest; it needs a few, so this only ends a hang
@@ -92,7 +92,7 @@ def kunit(kernel, use, command, arguments, log, **options):
     """Call the tree's kunit.py."""
     tree, build_folder = tree_dir(use), build_dir(kernel, use)
     cmd = ["python3", tree / "tools/testing/kunit/kunit.py", command, f"--build_dir={build_folder}",
-           f"--arch={kernel.arch}", f"--qemu_config={paths.base_dir() / 'qemu' / kernel.arch}.py",
+           f"--arch={kernel.arch}", f"--qemu_config={qemu.kunit_config(kernel.arch)}",
            f"--cross_compile={kbuild.prefix(kernel.arch)}"]
     cmd += [f"--kunitconfig={fragment(name)}.config" for name in kernel.fragments]
     cmd += [f"--make_options={variable}" for variable in kbuild.variables(kernel.arch, tree, build_folder)]

@@ -3,7 +3,7 @@
 at work. What a run proves is shown as soon as it is done, and a run's packages are installed only before it."""
 
 from harness import paths, report, ui
-from harness.guest import guest
+from harness.guest import image
 from harness.runs import ddw, devices, lanes
 from harness.runs.choice import Choice
 from harness.runs.kunit import KernelRun
@@ -16,8 +16,8 @@ def demonstration():
     """The runs, the quickest first."""
     first = next(iter(lanes.load(paths.BASE).values()))
     return [KernelRun(first.kernel, Choice([first])),
-            ModuleRun(devices, guest.packages([devices.ARCH]), devices.SIDES, devices.FULL),
-            ModuleRun(ddw, guest.packages([ddw.ARCH]), ddw.SIDES, ddw.QUICK)]
+            ModuleRun(devices, image.packages([devices.ARCH]), devices.SIDES, devices.FULL),
+            ModuleRun(ddw, image.packages([ddw.ARCH]), ddw.SIDES, ddw.QUICK)]
 
 
 def cmd_run():

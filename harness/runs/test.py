@@ -8,7 +8,7 @@ import re
 import sys
 
 from harness import paths, report, ui
-from harness.guest import guest
+from harness.guest import image
 from harness.runs import choice, ddw, devices, lanes, litmus, verify
 from harness.runs.kunit import kernel_runs
 from harness.runs.loop import ModuleRun, carry_out, every
@@ -23,7 +23,7 @@ def chosen():
     """(Choice, its runs)."""
     known = lanes.load(paths.BASE)
     found = choice.read(known, {name: part for name, (_, _, part) in OTHERS.items()})
-    others = [ModuleRun(module, guest.packages([module.ARCH]), ["series"], amount)
+    others = [ModuleRun(module, image.packages([module.ARCH]), ["series"], amount)
               for name, (module, amount, _) in OTHERS.items() if name in found.others]
     return found, kernel_runs(found) + others
 

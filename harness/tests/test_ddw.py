@@ -9,7 +9,7 @@ from unittest import mock
 from harness import paths
 from harness.runs import ddw
 
-END = "init: done, 0 failed\r\n[    9.1] reboot: Restarting system\r\n"
+END = "ok 1 init\r\n[    9.1] reboot: Restarting system\r\n"
 CREATED = ("[    2.5] nvme 0000:00:01.0: ibm,create-pe-dma-window(2027) 800 8000000 20000000 18 1f returned 0 "
            "(liobn = 0x80000001 starting addr = 8000000 0)\r\n")
 TABLE = "ddw: table {} it_page_shift 12 it_size 262144 weight {}{}\r\n"
@@ -53,10 +53,10 @@ class Read(unittest.TestCase):
         self.assertIn("0000:00:01.0 check: not done", one.problems)
 
     def test_step_that_is_refused(self):
-        text = console("restore") + "ddw: error probe: check: No such device\r\n" + END.replace("0 failed", "1 failed")
+        text = console("restore") + "ddw: error probe: check: No such device\r\n" + END.replace("ok 1 init", "not ok 1 init")
         one = ddw.read("restore", "series", text)
         self.assertEqual((one.result, one.problems), ("wrong", ["error probe: check: No such device"]))
-        one = ddw.read("restore", "series", console("restore") + END.replace("0 failed", "1 failed"))
+        one = ddw.read("restore", "series", console("restore") + END.replace("ok 1 init", "not ok 1 init"))
         self.assertEqual((one.result, one.problems), ("wrong", ["a program failed in the guest"]))
 
     def test_costs(self):

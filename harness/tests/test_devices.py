@@ -7,10 +7,9 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from harness.guest import userspace
 from harness.runs import devices
 
-END = "init: done, 0 failed\r\n[    9.1] reboot: Restarting system\r\n"
+END = "ok 1 init\r\n[    9.1] reboot: Restarting system\r\n"
 FULL = "[    2.5] nvme 0000:00:01.0: swiotlb buffer is full (sz: 4096 bytes), total 512 (slots), used 480 (slots)\r\n"
 OVERFLOW = "devices: overflow buffers {}\r\ndevices: overflow total {}\r\ndevices: overflow peak_bytes 5000\r\n"
 FRAMES = "devices: frames sent 512 received {} corrupt {} bytes 300000\r\n"
@@ -95,21 +94,6 @@ class Results(unittest.TestCase):
 
     def test_steps(self):
         self.assertEqual(devices.steps(["series"]), 2 + len(devices.DEVICES))
-
-
-class Userspace(unittest.TestCase):
-    """Which files of the packages go into the guest."""
-
-    def test_libraries_of_libraries(self):
-        links = {"fio": ["liba.so.1"], "liba.so.1": ["libb.so.2"], "libb.so.2": ["liba.so.1"], "libc.so.3": []}
-        with tempfile.TemporaryDirectory() as folder:
-            root = Path(folder)
-            for path in ("usr/bin/fio", "lib/liba.so.1", "usr/lib/x/libb.so.2", "usr/lib/libc.so.3"):
-                (root / path).parent.mkdir(parents=True, exist_ok=True)
-                (root / path).touch()
-            with mock.patch("harness.guest.userspace.asks_for", lambda file, _: links[file.name]):
-                found = userspace.needed(root, "")
-        self.assertEqual([path for path, _ in found], ["usr/bin/fio", "lib/liba.so.1", "lib/libb.so.2"])
 
 
 if __name__ == "__main__":
