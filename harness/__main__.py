@@ -19,13 +19,12 @@ MADE = ("bench", "build", "check", "ddw", "devices", "guest", "kunit", "log", "m
 
 def clean():
     """Remove what was built. The cache with the base's source and compiler results stays, and so does an edit."""
-    for name in MADE:
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                shutil.rmtree(paths.OUT / name)
-            except OSError as error:
-                raise ui.Failure(f"cannot remove {ui.short(paths.OUT / name)}: {error.strerror}",
-                                 "see who owns it") from error
+    for path in (paths.OUT / name for name in MADE):
+        try:
+            if path.exists():
+                shutil.rmtree(path)
+        except OSError as error:
+            raise ui.Failure(f"cannot remove {ui.short(path)}: {error.strerror}", "see who owns it") from error
 
 
 def cmd_am():

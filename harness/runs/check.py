@@ -24,7 +24,7 @@ from harness.runs import compile as builds
 from harness.runs import lanes
 from harness.runs.choice import matching
 from harness.series import compose
-from harness.source import kbuild, packages
+from harness.source import debian, kbuild
 
 COLUMNS = (*builds.COLUMNS, "checkpatch", "kernel-doc", "docutils")
 PACKAGES = ["patch", "pyflakes3", "python3-docutils", "shellcheck", "sparse"]
@@ -259,7 +259,7 @@ def cmd_check():
     check = Check(composed, exceptions)
     steps = ui.Steps("check", 4 + len(todo) + sum(plan.last for plan in todo))
     with steps.step("look for packages"):
-        packages.ensure([*kbuild.packages(sorted({plan.arch for plan in todo})), *PACKAGES])
+        debian.ensure([*kbuild.packages(sorted({plan.arch for plan in todo})), *PACKAGES])
     with steps.step("shell and Python of this repository"):
         check.scripts()
     with steps.step("what the base itself says to W=1 and sparse"):

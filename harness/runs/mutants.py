@@ -13,7 +13,7 @@ from harness.runs.choice import matching
 from harness.series import compose
 from harness.series import mutants as patches
 from harness.series.mutants import LITMUS
-from harness.source import kbuild, packages
+from harness.source import debian, kbuild
 
 USE = "mutants"
 TIMEOUT = 240           # seconds; a mutant may well hang, and no suite needs a tenth of this
@@ -140,7 +140,7 @@ def cmd_mutants():
     needed = {mutant.lane: known.get(mutant.lane) for mutant in mutants}
     steps = ui.Steps("mutants", 2 + len(needed) + len(mutants))
     with steps.step("look for packages"):
-        packages.ensure([*kbuild.packages(sorted({lane.kernel.arch for lane in needed.values() if lane})), "patch"])
+        debian.ensure([*kbuild.packages(sorted({lane.kernel.arch for lane in needed.values() if lane})), "patch"])
     with steps.step("compose the series"):
         composed = compose.prepare()
         composed.checkout(composed.tip, paths.tree_dir(USE))
@@ -158,7 +158,8 @@ def cmd_mutants():
             rows.append((mutant.name, mutant.lane, " ".join(mutant.breaks), result))
             ui.say(f"  {result}{': ' if why else ''}{why}")
             if result != "killed":
-                bad.append(f"{result}: {mutant.name}: {mutant.property}\n    {why}\n    log: {ui.short(log)}")
+                bad.append(f"{result}: {mutant.name}: {mutant.property}\n    {why}"
+                           + (f"\n    log: {ui.short(log)}" if log else ""))
     finally:
         composed.checkout(composed.tip, paths.tree_dir(USE))
     return finish(rows, bad)

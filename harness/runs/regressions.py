@@ -15,7 +15,7 @@ from harness import git, paths, report, ui
 from harness.runs import lanes
 from harness.runs.choice import matching
 from harness.series import compose
-from harness.source import kbuild, packages
+from harness.source import debian, kbuild
 
 USE = "regressions"
 KEYS = {"commit", "test", "lane", "cases", "crash"}
@@ -84,7 +84,7 @@ def without(composed, fix):
     commits = {commit.id: commit for commit in composed.commits}
     repaired, test = commits[fix.commit], commits[fix.test]
     with tempfile.TemporaryDirectory() as tmp:
-        who = git.identity("harness", "harness@localhost", "0 +0000")
+        who = git.identity("harness", "harness@localhost", "1000000000 +0000")
         repo = composed.base.repo.with_env(GIT_INDEX_FILE=f"{tmp}/index", **who)
         repo.raw("read-tree", test.commit)
         diff = repo.raw("diff-tree", *git.DIFF, composed.parent(repaired), repaired.commit)
@@ -158,7 +158,7 @@ def cmd_regressions():
     order = ordered(fixes, composed)
     steps = ui.Steps("regressions", 1 + 2 * len(order))
     with steps.step("look for packages"):
-        packages.ensure(kbuild.packages(sorted({fix.lane.kernel.arch for fix in fixes})))
+        debian.ensure(kbuild.packages(sorted({fix.lane.kernel.arch for fix in fixes})))
     rows, bad = [], []
     for position, fix in order:
         try:

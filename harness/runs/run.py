@@ -9,7 +9,7 @@ from harness.runs.choice import Choice
 from harness.runs.kunit import KernelRun
 from harness.runs.loop import ModuleRun, carry_out, every
 from harness.series import compose
-from harness.source import packages
+from harness.source import debian
 
 
 def demonstration():
@@ -31,6 +31,6 @@ def cmd_run():
     reports = []
     for run in runs:
         with steps.step(f"look for packages for {run.name}"):
-            packages.ensure(run.packages())
+            debian.ensure(run.packages())
         reports += carry_out(run, steps, composed, show=True)
     return report.finish(reports)

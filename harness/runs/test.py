@@ -13,7 +13,7 @@ from harness.runs import choice, ddw, devices, lanes, litmus, verify
 from harness.runs.kunit import kernel_runs
 from harness.runs.loop import ModuleRun, carry_out, every
 from harness.series import compose
-from harness.source import packages
+from harness.source import debian
 
 # Runs without lanes: what they take of each, the part that they test. Only the series is looked at.
 OTHERS = {devices.USE: (devices, devices.SHORT, "swiotlb"), ddw.USE: (ddw, ddw.QUICK, "ddw")}
@@ -34,7 +34,7 @@ def cmd_test():
     needed, count = every(runs)
     steps = ui.Steps("test", 3 + 3 * found.everything + count)
     with steps.step("look for packages"):
-        packages.ensure(needed)
+        debian.ensure(needed)
     passed, failed = 0, 0
     try:
         if found.everything:
