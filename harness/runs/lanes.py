@@ -31,7 +31,6 @@ class Lane:
     name: str
     kernel: Kernel
     suites: dict                        # name: number of cases
-    parts: dict                         # name of a suite: part of the series that it tests
     boot: list = field(default_factory=list)
     qemu: list = field(default_factory=list)
     glob: str = ""
@@ -40,6 +39,7 @@ class Lane:
     long: bool = False
     torture: int = 0                    # seconds; 0: a lane of KUnit suites
     outside: list = field(default_factory=list)
+    parts: dict = field(default_factory=dict)           # name of a suite: part of the series that it tests
 
 
 def load(base):

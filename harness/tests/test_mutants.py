@@ -156,7 +156,7 @@ class Command(unittest.TestCase):
         """(exit status, what is printed) for one mutant and these boots: of the series, then of the mutant."""
         boots = iter(boots)
         mutant = patches.read("mm/zone", TEXT.replace("demo.second", breaks), Path("zone.patch"))
-        lane = lanes.Lane("arm64-slub", lanes.Kernel("k", "arm64", []), {"demo": 2}, {"demo": "mm"})
+        lane = lanes.Lane("arm64-slub", lanes.Kernel("k", "arm64", []), {"demo": 2})
         composed = types.SimpleNamespace(tip="t", checkout=lambda *_: checkouts.append(1))
         checkouts, out = [], io.StringIO()
         with mock.patch.multiple(mutants, chosen=lambda *_: [mutant], patch=lambda _: None), \

@@ -24,7 +24,7 @@ cases = ["s.a"]
 
 def lane():
     """A lane with suite s."""
-    return lanes.Lane("plain", lanes.Kernel("k", "arm64", ["common"]), {"s": 2}, {"s": "mm"})
+    return lanes.Lane("plain", lanes.Kernel("k", "arm64", ["common"]), {"s": 2})
 
 
 def fix(cases=("s.a",), crash=False):
