@@ -6,7 +6,6 @@ OUT/part/<base>/<part> is a git work tree.  Its branch b4/<part> holds the part'
 and below the cut of each mail what was tested and measured.
 """
 import os
-import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -14,12 +13,11 @@ from pathlib import Path
 from harness import git, paths, ui
 from harness.series import message
 from harness.series.compose import prepare
-from harness.series.edit import SETTINGS, show_new_files
+from harness.series.edit import SETTINGS
 from harness.source import debian
 from harness.ui import Failure, Steps, say, short
 
 PACKAGES = ["b4", "patch", "perl"]
-SAID = re.compile(r"^(?:ERROR|WARNING|CHECK):([A-Z_]+): (.*)$", re.M)
 
 
 def part_dir(base, part):
@@ -47,8 +45,8 @@ def cover(composed, name):
     text = (composed.series.dir / name / "cover.msg").read_text(encoding="utf-8").rstrip() + "\n"
     needs = composed.series.parts[name].needs
     if needs:
-        text += f"\nThis needs the part{'s' * (len(needs) > 1)} {', '.join(needs)}, which {'are' * (len(needs) > 1)}" \
-                f"{'is' * (len(needs) == 1)} sent separately.\n"
+        titles = [composed.series.parts[need].title for need in needs]
+        text += f"\nThis applies on top of the series for {', '.join(titles)}.\n"
     return text
 
 
@@ -73,21 +71,6 @@ def enroll(composed, path, name):
         b4(path, env, "prep", "--enroll", "base")
         b4(path, env, "prep", "--edit-cover")
         b4(path, env, "prep", "--auto-to-cc")
-
-
-def complaints(composed, path, allowed):
-    """What checkpatch says of the part's commits that no exception allows, as [(subject, complaint)]."""
-    found = []
-    for commit in composed.commits:
-        log = paths.OUT / "log" / "part-checkpatch.log"
-        mail = Path(tempfile.gettempdir()) / f"{commit.name}.patch"
-        mail.write_bytes(dict((c.id, data) for c, data in composed.mails())[commit.id])
-        ui.run(["perl", "scripts/checkpatch.pl", "--strict", "--terse", "--show-types", "--no-summary",
-                "--color=never", mail], log, cwd=path, check=False)
-        found += [(commit, line) for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
-                  if line.strip() and not allowed(line, commit.id)]
-        mail.unlink()
-    return found
 
 
 def cmd_part():
