@@ -13,7 +13,7 @@ from harness import paths, ui
 from harness.guest import guest
 from harness.report import report
 from harness.runs import lanes
-from harness.source import kbuild, newer, packages
+from harness.source import debian, kbuild, newer
 
 USE = "bench"
 SOURCE = paths.TOP / "bench"
@@ -140,11 +140,11 @@ def cmd_bench():
     from harness.series import series
     steps = ui.Steps("bench", 3 + len(SIDES) * (1 + 2 * len(ARCHES)) + 2 * len(newer.NAMES))
     with steps.step("look for packages"):
-        packages.ensure(guest.packages(ARCHES))
+        debian.ensure(guest.packages(ARCHES))
     with steps.step("compose the series"):
         tip = series.prepare(paths.BASE)
     with steps.step("look for newer kernels"):
-        others = newer.sources(lanes.log_dir(USE))
+        others = newer.sources()
     steps.total -= 2 * (len(newer.NAMES) - len(others))
     found = {}
 

@@ -21,7 +21,7 @@ from collections import Counter
 from harness import paths, ui
 from harness.report import report
 from harness.runs import lanes
-from harness.source import kbuild, packages
+from harness.source import debian, kbuild
 
 USE = "check"
 MODES = ("off", "on", "module")
@@ -279,7 +279,7 @@ def cmd_check():
     needed = sorted({arch for arch, commit in zip(arches, tip.commits) if commit in check.commits})
     steps = ui.Steps("check", 4 + len(check.commits))
     with steps.step("look for packages"):
-        packages.ensure([*kbuild.packages(needed), *PACKAGES])
+        debian.ensure([*kbuild.packages(needed), *PACKAGES])
     with steps.step("shell and Python of this repository"):
         check.scripts()
     with steps.step("what the base itself says to W=1 and sparse"):

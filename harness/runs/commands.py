@@ -7,11 +7,11 @@ from harness import paths, ui
 from harness.guest import guest
 from harness.report import report
 from harness.runs import ddw, devices, lanes, litmus, status
-from harness.source import kbuild, packages
+from harness.source import debian, kbuild
 
 
 def prepare():
-    """Compose the series; the import is here because composing needs git, which `packages` brings."""
+    """Compose the series; the import is here because composing needs git, which `debian` brings."""
     from harness.series import series
     return series.prepare(paths.BASE)
 
@@ -21,7 +21,7 @@ def cmd_run():
     lane = next(iter(lanes.load(paths.BASE).values()))
     steps = ui.Steps("run", 5 + devices.steps(devices.SIDES) + ddw.steps(ddw.SIDES, ddw.QUICK))
     with steps.step("look for packages"):
-        packages.ensure(dict.fromkeys([*kbuild.packages([lane.kernel.arch]),
+        debian.ensure(dict.fromkeys([*kbuild.packages([lane.kernel.arch]),
                                        *guest.packages([devices.ARCH, ddw.ARCH])]))
     with steps.step(f"fetch Linux {paths.BASE} and compose the series"):
         tip = prepare()
@@ -52,7 +52,7 @@ def cmd_test():
     steps = ui.Steps("test", 6 + len(kernels) + len(chosen)
                      + (devices.steps(sides) + ddw.steps(sides, ddw.QUICK) if sides else 0))
     with steps.step("look for packages"):
-        packages.ensure(dict.fromkeys([*kbuild.packages(sorted({kernel.arch for kernel in kernels.values()})),
+        debian.ensure(dict.fromkeys([*kbuild.packages(sorted({kernel.arch for kernel in kernels.values()})),
                                        *guest.packages(sorted({lane.kernel.arch for lane in chosen if lane.torture})),
                                        *(guest.packages([devices.ARCH, ddw.ARCH]) if sides else [])]))
     with steps.step("test the harness"):

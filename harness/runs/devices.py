@@ -14,7 +14,7 @@ from harness import paths, ui
 from harness.guest import guest, userspace
 from harness.report import report
 from harness.runs import lanes
-from harness.source import packages
+from harness.source import debian
 from harness.runs.sides import SIDES, Side
 
 USE = "devices"
@@ -223,7 +223,7 @@ def cmd_devices():
     from harness.runs import commands
     progress = ui.Steps("devices", 2 + steps(SIDES))
     with progress.step("look for packages"):
-        packages.ensure(guest.packages([ARCH]))
+        debian.ensure(guest.packages([ARCH]))
     with progress.step(f"fetch Linux {paths.BASE} and compose the series"):
         tip = commands.prepare()
     found = measure(progress, tip, SIDES, FULL)

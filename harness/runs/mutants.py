@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from harness import paths, ui
 from harness.report import report
 from harness.runs import lanes, litmus, ordering
-from harness.source import kbuild, packages
+from harness.source import debian, kbuild
 
 USE = "mutants"
 TIMEOUT = 240           # seconds; a mutant may well hang, and no suite needs a tenth of this
@@ -172,7 +172,7 @@ def cmd_mutants():
     needed = {mutant.lane: known.get(mutant.lane) for mutant in mutants}
     steps = ui.Steps("mutants", 2 + len(needed) + len(mutants))
     with steps.step("look for packages"):
-        packages.ensure([*kbuild.packages(sorted({lane.kernel.arch for lane in needed.values() if lane})), "patch"])
+        debian.ensure([*kbuild.packages(sorted({lane.kernel.arch for lane in needed.values() if lane})), "patch"])
     with steps.step("compose the series"):
         tip = series.prepare(paths.BASE)
         tip.checkout(tip.tip, lanes.tree_dir(USE))

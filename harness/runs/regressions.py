@@ -12,7 +12,7 @@ from dataclasses import replace
 from harness import paths, ui
 from harness.report import report
 from harness.runs import lanes
-from harness.source import kbuild, packages
+from harness.source import debian, kbuild
 
 USE = "regressions"
 
@@ -74,7 +74,7 @@ def cmd_regressions():
     entries = load(paths.BASE, lanes.load(paths.BASE))
     steps = ui.Steps("regressions", 2 + 4 * len(entries))
     with steps.step("look for packages"):
-        packages.ensure(kbuild.packages(sorted({lane.kernel.arch for _, lane, _, _ in entries})))
+        debian.ensure(kbuild.packages(sorted({lane.kernel.arch for _, lane, _, _ in entries})))
     with steps.step("compose the series"):
         tip = series.prepare(paths.BASE)
     commits = {commit.id: commit.commit for commit in tip.commits}

@@ -12,7 +12,7 @@ from harness import paths, ui
 from harness.guest import guest
 from harness.report import report
 from harness.runs import lanes
-from harness.source import packages
+from harness.source import debian
 
 DURATION = 120
 SUITE = "swiotlb_torture"
@@ -105,7 +105,7 @@ def cmd_torture():
     kernels = {lane.kernel.name: lane.kernel for lane in chosen}
     steps = ui.Steps("torture", 2 + len(kernels) + len(chosen))
     with steps.step("look for packages"):
-        packages.ensure(guest.packages(sorted({kernel.arch for kernel in kernels.values()})))
+        debian.ensure(guest.packages(sorted({kernel.arch for kernel in kernels.values()})))
     with steps.step("compose the series"):
         tip = commands.prepare()
         tip.checkout(tip.tip, lanes.tree_dir())

@@ -17,7 +17,7 @@ from pathlib import Path
 from harness.source import base as bases
 from harness import git, paths
 from harness.series import diffs, maintainers
-from harness.source import packages
+from harness.source import debian
 from harness.ui import Failure, Steps, say
 
 # Directories of a kernel tree: a file below one of them, here, is a new kernel file.
@@ -422,7 +422,7 @@ class Composed:
 
     def check_patch(self):
         """`patch -p1 --fuzz=0` gives the same files."""
-        packages.ensure(["patch"])
+        debian.ensure(["patch"])
         with tempfile.TemporaryDirectory() as tmp:
             tmp = Path(tmp)
             for name in self.touched():

@@ -6,12 +6,10 @@ import subprocess
 import tempfile
 import unittest
 from pathlib import Path
-from unittest import mock
 
 from harness import ui
 from harness.guest import guest
 from harness.runs import bench
-from harness.source import newer
 
 
 class Numbers(unittest.TestCase):
@@ -55,39 +53,6 @@ class Swiotlb(unittest.TestCase):
     def test_no_number_is_a_miss(self):
         self.assertEqual(bench.verdict("back", {}, {}), ("<=1000", "missed"))
         self.assertEqual(bench.verdict("over_64_map_1", {}, {}), ("", ""))
-
-
-class Newer(unittest.TestCase):
-    """Where newer kernels come from."""
-
-    def test_choice_of_package(self):
-        names = ["linux-source-6.1", "linux-source-7.9", "linux-source-7.10", "linux-source"]
-        self.assertEqual(newer.choose("7.9", names), "linux-source-7.9")
-        self.assertEqual(newer.choose("7.3", names), "linux-source-7.10")
-        self.assertIsNone(newer.choose("8.0", names))
-
-    def test_given(self):
-        with tempfile.TemporaryDirectory() as folder, mock.patch.object(newer.paths, "CACHE", Path(folder)):
-            tree, archive, log = Path(folder) / "linux-6.12", Path(folder) / "a.tar", Path(folder) / "log"
-            tree.mkdir()
-            (tree / "Makefile").write_text("VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 3\n", encoding="ascii")
-            subprocess.run(["tar", "-cf", archive, "-C", folder, tree.name], check=True)
-            for given in (tree, archive):
-                with mock.patch.dict("os.environ", {"KERNEL_SRC_6_12": str(given)}):
-                    found, version = newer.source("6.12", log)
-                self.assertEqual(version, "6.12.3")
-                self.assertEqual((found / "Makefile").read_bytes(), (tree / "Makefile").read_bytes())
-
-    def test_left_out(self):
-        with tempfile.TemporaryDirectory() as folder, mock.patch.object(newer.paths, "CACHE", Path(folder)), \
-                mock.patch.object(newer, "from_apt", side_effect=ui.Failure("apt offers none")), \
-                mock.patch.object(newer.shutil, "which", lambda _: "/usr/bin/apt-get"), \
-                mock.patch.dict("os.environ", {"KERNEL_SRC_6_12": "", "KERNEL_SRC_7_3": "/nowhere"}), \
-                mock.patch.object(newer.ui, "say") as said:
-            self.assertEqual(newer.sources(Path(folder)), {})
-        lines = [call.args[0] for call in said.call_args_list]
-        self.assertEqual([line.split(":")[0] for line in lines], ["6.12 is left out", "7.3 is left out"])
-        self.assertIn("set KERNEL_SRC_7_3", lines[1])
 
 
 class Archive(unittest.TestCase):
