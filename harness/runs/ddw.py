@@ -17,7 +17,7 @@ from harness.guest import guest
 from harness.report import report
 from harness.runs import devices, lanes
 from harness.series import compose
-from harness.source import kbuild, packages
+from harness.source import debian, kbuild
 from harness.runs.sides import SIDES, Side
 
 USE = "ddw"
@@ -486,7 +486,7 @@ def cmd_ddw():
     """Both sides, and one table."""
     progress = ui.Steps("ddw", 2 + steps(SIDES, FULL))
     with progress.step("look for packages"):
-        packages.ensure(guest.packages([ARCH]))
+        debian.ensure(guest.packages([ARCH]))
     with progress.step(f"fetch Linux {paths.BASE} and compose the series"):
         tip = compose.prepare()
     found = measure(progress, tip, SIDES, FULL)

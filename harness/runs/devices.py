@@ -15,7 +15,7 @@ from harness.guest import guest, userspace
 from harness.report import report
 from harness.runs import lanes
 from harness.series import compose
-from harness.source import packages
+from harness.source import debian
 from harness.runs.sides import SIDES, Side
 
 USE = "devices"
@@ -223,7 +223,7 @@ def cmd_devices():
     """Both sides, and one table."""
     progress = ui.Steps("devices", 2 + steps(SIDES))
     with progress.step("look for packages"):
-        packages.ensure(guest.packages([ARCH]))
+        debian.ensure(guest.packages([ARCH]))
     with progress.step(f"fetch Linux {paths.BASE} and compose the series"):
         tip = compose.prepare()
     found = measure(progress, tip, SIDES, FULL)
