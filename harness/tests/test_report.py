@@ -5,9 +5,10 @@ import json
 import tempfile
 import unittest
 from pathlib import Path
+from unittest import mock
 from xml.etree import ElementTree
 
-from harness.report import report
+from harness import report, ui
 
 END = "reboot: Restarting system"
 WARNING = "WARNING: CPU: 1 PID: 42 at mm/slub.c:1 f+0x1/0x2"
@@ -123,6 +124,15 @@ class Count(unittest.TestCase):
         result = judged(log("    ok 1 first", "    ok 2 second", name="other"), {"demo": 2})
         self.assertEqual(len(result.troubles()), 2)
 
+    def test_lost_result(self):
+        """The line of the second case did not get through, and the lane expects one only."""
+        result = judged(log("    ok 1 first"), {"demo": 1})
+        self.assertEqual(result.troubles(), ["demo: 1 cases ran, it had planned 2"])
+
+    def test_lost_end_of_a_suite(self):
+        text = log("    ok 1 first", "    ok 2 second", end=False) + log("    ok 1 x", cases=1, name="more")
+        self.assertEqual(judged(text, {"demo": 2, "more": 1}).troubles(), ["demo: did not come to its end"])
+
     def test_empty_console(self):
         result = judged("")
         self.assertEqual(result.troubles(), ["suite demo did not run", "the guest did not power off by itself"])
@@ -135,6 +145,14 @@ class End(unittest.TestCase):
     def test_no_power_off(self):
         result = judged(log("    ok 1 first", "    ok 2 second").replace(END, ""))
         self.assertEqual(result.troubles(), ["the guest did not power off by itself"])
+
+    def test_hung(self):
+        for end in (True, False):
+            result = report.parse(log("    ok 1 first", "    ok 2 second").replace(END, END if end else ""), "lane")
+            result.hung = True
+            report.judge(result, {"demo": 2})
+            self.assertEqual(result.troubles(), ["the guest hung, and was ended from outside"])
+            self.assertEqual(counts(result), (2, 1, 0))
 
     def test_crash_in_a_case(self):
         result = judged(log("    ok 1 first", "    # second: proof: on the way",
@@ -237,6 +255,52 @@ class Announced(unittest.TestCase):
     def test_only_in_the_same_case(self):
         result = judged(log(self.NOTICE, "    ok 1 first", self.LINE, "    ok 2 second"))
         self.assertEqual(counts(result), (0, 2, 0))
+
+
+class Init(unittest.TestCase):
+    """The suite of the harness's own /init is the guest's, not a lane's."""
+
+    GOOD = log("    ok 1 first", "    ok 2 second").replace(END, "")
+
+    def test_done(self):
+        result = judged(self.GOOD + log("    ok 1 work", cases=1, name="init"))
+        self.assertEqual((result.done, counts(result), result.troubles()), (True, (2, 0, 0), []))
+
+    def test_not_reached(self):
+        self.assertFalse(judged(self.GOOD + END).done)
+
+    def test_failed(self):
+        result = judged(self.GOOD + log("    # work: /programs/00-x: status 256", "    not ok 1 work", cases=1,
+                                        name="init", result="not ok"))
+        self.assertEqual((result.done, counts(result)), (False, (2, 1, 0)))
+        self.assertEqual(result.troubles(), ["/programs/00-x: status 256"])
+
+
+class Values(unittest.TestCase):
+    """Numbers in notes."""
+
+    def test_kinds(self):
+        result = judged(log("    # first: value: a 12.50 ns", "    # first: value: b -3", "    ok 1 first",
+                            "    # second: value: c 7 bytes", "    # second: value: d x", "    ok 2 second"))
+        self.assertEqual(result.find("demo.first").values, {"a": (12.5, "ns"), "b": (-3, "")})
+        self.assertEqual(result.values(), {"a": (12.5, "ns"), "b": (-3, ""), "c": (7, "bytes")})
+
+
+class Finish(unittest.TestCase):
+    """The closing line and the exit status."""
+
+    def finish(self, *results, **counted):
+        """(exit status, closing line)."""
+        with mock.patch.object(ui, "say") as said:
+            return report.finish(results, **counted), said.call_args.args[0]
+
+    def test_status(self):
+        good = judged(log("    ok 1 first", "    ok 2 second # SKIP why"), may_skip=["demo.second"])
+        self.assertEqual(self.finish(good), (0, "1 passed, 0 failed, 1 skipped"))
+        self.assertEqual(self.finish(good, failed=1), (1, "1 passed, 1 failed, 1 skipped"))
+        self.assertEqual(self.finish(good, judged("")), (1, "1 passed, 2 failed, 1 skipped"))
+        self.assertEqual(self.finish(passed=3), (0, "3 passed, 0 failed"))
+        self.assertEqual(self.finish(), (1, "0 passed, 0 failed"))
 
 
 class Output(unittest.TestCase):

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Keeps reports as JSON, and as JUnit XML for tools that read it."""
+
+import json
+import re
+from dataclasses import asdict
+from xml.etree import ElementTree
+
+from harness.report.table import STATUSES
+
+
+def write(report, folder):
+    """Keep the report as JSON and as JUnit XML."""
+    folder.mkdir(parents=True, exist_ok=True)
+    totals = {status: report.count(status) for status in STATUSES}
+    (folder / f"{report.lane}.json").write_text(
+        json.dumps({**asdict(report), **totals}, indent=1) + "\n", encoding="utf-8")
+    root = ElementTree.Element("testsuites", name=report.lane)
+    for suite in report.suites:
+        node = ElementTree.SubElement(root, "testsuite", name=suite.name, tests=str(len(suite.cases)))
+        for case in suite.cases:
+            item = ElementTree.SubElement(node, "testcase", name=case.name,
+                                          classname=f"{report.lane}.{suite.name}")
+            if case.status == "skipped":
+                ElementTree.SubElement(item, "skipped", message=printable(case.reason))
+            elif case.status == "failed":
+                ElementTree.SubElement(item, "failure").text = printable("\n".join(case.problems))
+    troubles = report.troubles()
+    if troubles:
+        node = ElementTree.SubElement(root, "testsuite", name="lane", tests=str(len(troubles)))
+        for why in troubles:
+            item = ElementTree.SubElement(node, "testcase", name=printable(why), classname=report.lane)
+            ElementTree.SubElement(item, "failure")
+    for node in root:
+        node.set("failures", str(len(node.findall("testcase/failure"))))
+        node.set("skipped", str(len(node.findall("testcase/skipped"))))
+    ElementTree.ElementTree(root).write(folder / f"{report.lane}.xml", encoding="utf-8",
+                                        xml_declaration=True)
+
+
+def printable(text):
+    """Without the control characters that XML does not allow and a console may contain."""
+    return re.sub(r"[^\t\n\x20-\ud7ff\ue000-\ufffd]", "?", text)
