@@ -19,10 +19,11 @@ def prepare():
 def cmd_run():
     """One lane, the devices and the windows of pseries, from nothing: the quickest way to see the series at work."""
     lane = next(iter(lanes.load(paths.BASE).values()))
-    steps = ui.Steps("run", 5 + devices.steps(devices.SIDES) + ddw.steps(ddw.SIDES, ddw.QUICK))
+    runs = [devices.run(), ddw.run(short=True)]
+    steps = ui.Steps("run", 5 + sum(run.steps() for run in runs))
     with steps.step("look for packages"):
         packages.ensure(dict.fromkeys([*kbuild.packages([lane.kernel.arch]),
-                                       *guest.packages([devices.ARCH, ddw.ARCH])]))
+                                       *(name for run in runs for name in run.packages())]))
     with steps.step(f"fetch Linux {paths.BASE} and compose the series"):
         tip = prepare()
     with steps.step("put the series into a work tree"):
@@ -31,30 +32,31 @@ def cmd_run():
         lanes.build(lane.kernel)
     with steps.step(f"boot {lane.name} with 8 GB of memory"):
         result = lanes.run(lane)
-    found = devices.measure(steps, tip, devices.SIDES, devices.FULL)
-    windows = ddw.measure(steps, tip, ddw.SIDES, ddw.QUICK)
+    outcomes = [run.measure(steps, tip) for run in runs]
     proofs = [proof for case in result.cases() for proof in case.proofs]
     if proofs:
         ui.say()
         for proof in proofs:
             ui.say(f"  {proof}")
     ui.say()
-    for line in [*devices.table(found), "", *ddw.table(windows)]:
-        ui.say(line)
-    return finish([result, devices.judged(found), ddw.judged(windows)])
+    for run, measured in zip(runs, outcomes):
+        for line in [*run.table(measured), ""]:
+            ui.say(line)
+    return finish([result, *(judged for run, measured in zip(runs, outcomes) for judged in run.reports(measured))])
 
 
 def cmd_test():
     """Everything that has to pass before a commit: the harness's tests, the series, the lanes."""
     chosen = lanes.wanted()
     kernels = {lane.kernel.name: lane.kernel for lane in chosen}
-    sides = [] if lanes.named() else ["series"]         # a reduced run, and none for lanes that were chosen by name
+    # reduced runs of the series, and none for lanes that were chosen by name
+    runs = [] if lanes.named() else [devices.run(["series"], short=True), ddw.run(["series"], short=True)]
     steps = ui.Steps("test", 6 + len(kernels) + len(chosen)
-                     + (devices.steps(sides) + ddw.steps(sides, ddw.QUICK) if sides else 0))
+                     + sum(run.steps() for run in runs))
     with steps.step("look for packages"):
         packages.ensure(dict.fromkeys([*kbuild.packages(sorted({kernel.arch for kernel in kernels.values()})),
                                        *guest.packages(sorted({lane.kernel.arch for lane in chosen if lane.torture})),
-                                       *(guest.packages([devices.ARCH, ddw.ARCH]) if sides else [])]))
+                                       *(name for run in runs for name in run.packages())]))
     with steps.step("test the harness"):
         passed, failed = own_tests()
     results = []
@@ -86,12 +88,12 @@ def cmd_test():
         for lane in mine:
             with steps.step(f"boot {lane.name}"):
                 results.append(lanes.run(lane))
-    for part, amount in ((devices, devices.SHORT), (ddw, ddw.QUICK)) if sides else ():
+    for run in runs:
         try:
-            results.append(part.judged(part.measure(steps, tip, sides, amount)))
+            results += run.reports(run.measure(steps, tip))
         except ui.Failure as failure:
             ui.say(str(failure))
-            results.append(report.Report(part.USE, ui.short(failure.log) if failure.log else "",
+            results.append(report.Report(run.name, ui.short(failure.log) if failure.log else "",
                                          problems=[failure.what]))
     return finish(results, passed, failed)
 

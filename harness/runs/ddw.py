@@ -9,11 +9,11 @@ import array
 import re
 import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness import paths
 from harness.guest import guest
-from harness.runs import lanes, sides
+from harness.runs import sides
 from harness.source import kbuild
 
 PROBE = paths.TOP / "tools/testing/selftests/powerpc/ddw"
@@ -27,6 +27,7 @@ LOG = {
     "windows not cleared": [re.compile(r"failed to clear tces in window")],
     "uses after free": [re.compile(r".*(?:6b6b6b6b|(?:Poison|Object padding|Redzone) overwritten)")],
 }
+HALF = 2 << 20         # bytes of a disk that are there, and that the guest writes
 STEP = re.compile(r"(?:(?:un)?bind [AB]|[AB] \w+(?: [\w ]+)?|disk \w+ \d+)(?: ->(?: \w+ -?\d+)+)?")
 
 
@@ -45,54 +46,42 @@ class Scenario:
     disks: list = field(default_factory=list)
     frames: int = 0
     entry: int = 0
-    settings: dict = field(default_factory=dict)        # of the file
 
     def __post_init__(self):
-        self.bridges = self.bridges * self.repeat
-        wrong = [line for line in self.steps.splitlines() if line and not STEP.fullmatch(line)]
-        if wrong:
-            raise ValueError(f"step of {self.name}: {wrong[0]}")
+        for line in filter(None, self.steps.splitlines()):
+            if not STEP.fullmatch(line):
+                raise ValueError(f"step of {self.name}: {line}")
 
     def cases(self):
         """[(case, line for ddw.c, {value: number that it has to have})] of all steps."""
         cases = []
         for bridge in range(self.repeat):
-            for line in self.steps.split("\n"):
+            for line in filter(None, self.steps.splitlines()):
                 step, _, wanted = line.partition(" -> ")
-                words, wanted = step.split(), wanted.split()
-                if words:
-                    name = "-".join([str(len(cases) + 1), *(f"{word}{bridge or ''}" if word in ("A", "B") else word
-                                                            for word in words)])
-                    verb = ["probe"] if words[0] in ("A", "B") else []
-                    words = [f"{bridge:04}:00:{'0AB'.index(word):02}.0" if word in ("A", "B") else word
-                             for word in words]
-                    cases.append((name, " ".join([*verb, *words]), dict(zip(wanted[::2], map(int, wanted[1::2])))))
+                name = f"{len(cases) + 1}-{step.replace(' ', '-')}" + (f"-on-bridge-{bridge}" if bridge else "")
+                address = re.sub(r"\b[AB]\b", lambda letter: f"{bridge:04}:00:{'0AB'.index(letter[0]):02}.0", step)
+                wanted = wanted.split()
+                cases.append((name, f"probe {address}" if step[0] in "AB" else address,
+                              dict(zip(wanted[::2], map(int, wanted[1::2])))))
         return [*cases, ("tables", "tables", {}), ("validate", "validate", {})]
 
-    def arguments(self, folder):
-        """QEMU's arguments: disks in the folder, host bridges with their functions, the firmware's commands."""
+    def arguments(self, settings, folder):
+        """QEMU's arguments: disks in a folder, host bridges with their functions, the firmware's commands."""
         words = []
         for name in self.disks:
             words += ["-drive", f"if=none,id={name},format=raw,cache=unsafe,file={folder}/{name}"]
-        for bridge, functions in enumerate(self.bridges):
+        bridges = self.bridges * self.repeat
+        for bridge, functions in enumerate(bridges):
             words += ["-device", f"spapr-pci-host-bridge,index={bridge},id=p{bridge}"] if bridge else []
             for slot, function in enumerate(functions, 1):
-                function = self.settings["function"].get(function, function)
+                function = settings["function"].get(function, function)
                 words += ["-device", f"{function},bus={f'p{bridge}.0' if bridge else 'pci.0'},addr={slot}"]
         words += [word for text in self.qemu for word in text.split()]
         if self.entry:
-            firmware = self.settings["firmware"].format(entry=self.entry).split()
-            firmware += [f"{self.settings['first_bridge'] + bridge:x} one-entry" for bridge in range(len(self.bridges))]
+            firmware = settings["firmware"].format(entry=self.entry).split()
+            firmware += [f"{settings['first_bridge'] + bridge:x} one-entry" for bridge in range(len(bridges))]
             words += ["-prom-env", "use-nvramrc?=true", "-prom-env", f"nvramrc={' '.join(firmware)}"]
         return words
-
-
-def scenarios(short):
-    """{name: Scenario} of the base."""
-    settings, rows = sides.load(paths.TOP / "bases" / paths.BASE / "ddw/scenarios.toml", "scenario", Scenario)
-    for scenario in rows.values():
-        scenario.settings, scenario.boots = settings, 1 if short else scenario.boots
-    return {name: scenario for name, scenario in rows.items() if scenario.short or not short}
 
 
 def entries_left(values):
@@ -102,7 +91,7 @@ def entries_left(values):
                and not values.get(f"{name.removesuffix('weight')}claimed", (0, ""))[0])
 
 
-def read(scenario, side, console, silent=False):
+def read(scenario, settings, side, console, silent=False):
     """The Outcome of a boot, from its console."""
     cases = scenario.cases()
     suites = {"ddw": len(cases), **({"devices": 2} if scenario.frames else {})}
@@ -111,15 +100,16 @@ def read(scenario, side, console, silent=False):
     for name, _, wanted in cases:
         case = booted.find(f"ddw.{name}")
         for value, number in wanted.items() if case and case.status == "passed" else ():
-            if case.values.get(value, ("unknown",))[0] != number:
-                come.problem(f"{name}: {value} {case.values.get(value, ('unknown',))[0]}, not {number}")
+            given = case.values.get(value, ("unknown", ""))[0]
+            if given != number:
+                come.problem(f"{name}: {value} {given}, not {number}")
     tables = booted.find("ddw.tables")
     if tables:
         come.figures["TCEs left"] = entries_left(tables.values)
     for operation in ("map", "unmap"):
         costs = [case.values[f"{operation}_ns"][0] for case in booted.cases() if f"{operation}_ns" in case.values]
         come.figures |= zip((f"{operation} by table", f"{operation} directly"), costs)
-    sides.hold(come, console, scenario.settings, scenario.rules)
+    sides.hold(come, console, settings, scenario.rules)
     return come
 
 
@@ -131,41 +121,47 @@ def pattern(start, size):
     return words.tobytes()
 
 
-def build(composed, side):
-    """Build one side's kernel, and the probe for it."""
-    tree, work = side.build(composed, "modules"), side.folder / "ddw_probe"
-    shutil.rmtree(work, ignore_errors=True)
-    shutil.copytree(PROBE, work)
-    kbuild.make(tree, side.folder, side.arch, [f"M={work}", "modules"], side.logs / "ddw_probe.log",
-                name=f"build of ddw_probe for {side.name}")
+class Windows(sides.Run):
+    """The Run of scenarios."""
+
+    def build(self, composed, side):
+        """Build a side's kernel, and the probe for it."""
+        tree, work = self.build_kernel(composed, side, "modules"), self.kernel(side) / "ddw_probe"
+        shutil.rmtree(work, ignore_errors=True)
+        shutil.copytree(PROBE, work)
+        kbuild.make(tree, self.kernel(side), self.arch, [f"M={work}", "modules"], self.logs(side) / "ddw_probe.log",
+                    name=f"build of ddw_probe for {side}")
+
+    def boot(self, scenario, side, number):
+        """Boot a scenario; the Outcome. What the guest wrote to its disks is compared here."""
+        folder = paths.out(self.name)
+        init, *programs = self.programs("init", "ddw", *(["devices"] if scenario.frames else []))
+        steps, archive = folder / "steps", folder / "initramfs"
+        steps.write_text("".join(f"{name} {line}\n" for name, line, _ in scenario.cases()), encoding="ascii")
+        archive.write_bytes(guest.initramfs(init, [self.kernel(side) / "ddw_probe/ddw_probe.ko"], programs,
+                                            [("etc/ddw.steps", steps)]))
+        for disk in scenario.disks:
+            (folder / disk).write_bytes(pattern(0, HALF) + bytes(HALF))
+        parameters = [*([] if number % 2 else [self.settings["poison"]]), "DEVICE=eth", f"FRAMES={scenario.frames}"]
+        come = read(scenario, self.settings, side,
+                    *self.boot_guest(side, f"{scenario.name}{f'-{number}' if number else ''}", archive, parameters,
+                                     scenario.arguments(self.settings, folder)))
+        for disk in scenario.disks:
+            if (folder / disk).read_bytes()[HALF:] != pattern(HALF, HALF):
+                come.problem(f"{disk}: what was written is not there")
+            (folder / disk).unlink()
+        return come
 
 
-def initramfs(scenario, side):
-    """The user space of a scenario; its path."""
-    folder, names = lanes.out(side.run), ["ddw", *(["devices"] if scenario.frames else [])]
-    init, *programs = (guest.program(side.arch, name, folder, folder / f"log/{name}.log") for name in ["init", *names])
-    steps = folder / "steps"
-    steps.write_text("".join(f"{name} {line}\n" for name, line, _ in scenario.cases()), encoding="ascii")
-    path = folder / "initramfs"
-    path.write_bytes(guest.initramfs(init, [side.folder / "ddw_probe/ddw_probe.ko"], programs, [("etc/ddw.steps", steps)]))
-    return path
+def run(which=sides.SIDES, short=False):
+    """The Run of all scenarios, or of those that SCENARIO= names; `short` leaves some out, and boots each once."""
+    settings, rows = sides.load(paths.base_dir() / "ddw/scenarios.toml", "scenario", Scenario)
+    chosen = sides.choose(rows, "SCENARIO")
+    if short and len(chosen) == len(rows):
+        chosen = {name: replace(scenario, boots=1) for name, scenario in rows.items() if scenario.short}
+    return Windows("ddw", "powerpc", which, chosen, settings)
 
 
-def boot(scenario, side, number):
-    """Boot a scenario; the Outcome. What the guest wrote to disks is compared here."""
-    folder, half = lanes.out(side.run), 2 << 20
-    archive = initramfs(scenario, side)
-    for disk in scenario.disks:
-        (folder / disk).write_bytes(pattern(0, half) + bytes(half))
-    parameters = [*([] if number % 2 else [scenario.settings["poison"]]), "DEVICE=eth", f"FRAMES={scenario.frames}"]
-    come = read(scenario, side.name, *side.boot(f"{scenario.name}{f'-{number}' if number else ''}", archive, parameters,
-                                                scenario.arguments(folder)))
-    for disk in scenario.disks:
-        if (folder / disk).read_bytes()[half:] != pattern(half, half):
-            come.problem(f"{disk}: what was written is not there")
-        (folder / disk).unlink()
-    return come
-
-
-RUN = sides.Run("ddw", "powerpc", "SCENARIO", scenarios, build, boot)
-cmd_ddw = RUN.command
+def cmd_ddw():
+    """`make ddw`."""
+    return run().command()

@@ -6,11 +6,11 @@ Debian's fio, or sends frames from one NIC to another, and compares all of it.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from harness import paths, ui
 from harness.guest import guest, userspace
-from harness.runs import lanes, sides
+from harness.runs import sides
 
 VALUES = {"compared": "devices.compared", "I/O errors": "devices.errors", "lost frames": "devices.lost",
           "corrupt": "devices.corrupt", "overflow buffers": "devices.overflow_total",
@@ -29,62 +29,62 @@ class Device:
     """A row of devices.toml."""
     name: str
     rules: dict
+    about: str
     qemu: list
     disk: str = ""              # in the guest; "": two NICs
-    about: str = ""
     boots: int = 1
-    settings: dict = field(default_factory=dict)        # of the file
-    amount: dict = field(default_factory=dict)
 
 
-def devices(short):
-    """{name: Device} of the base."""
-    settings, rows = sides.load(paths.TOP / "bases" / paths.BASE / "devices/devices.toml", "device", Device)
-    for device in rows.values():
-        device.settings, device.amount = settings, settings["short" if short else "full"]
-    return rows
-
-
-def read(device, side, console, silent=False):
+def read(device, settings, side, console, silent=False):
     """The Outcome of a boot, from its console."""
     come, booted = sides.outcome(device.name, side, console, SUITES, silent)
     sides.measured(come, console, booted, VALUES, LOG)
     figures = come.figures
     figures["MB compared"] = round(figures.pop("compared", 0) / 1e6, 1)
     if "overflow bytes" in figures:
-        figures["overflow KB, at most"] = -(-figures.pop("overflow bytes") // 1024)
-    sides.hold(come, console, device.settings, device.rules)
+        figures["overflow KB at most"] = -(-figures.pop("overflow bytes") // 1024)
+    sides.hold(come, console, settings, device.rules)
     if figures["failed mappings"]:
         come.problem(f"{figures['failed mappings']} failed mappings", "retried")
     return come
 
 
-def build(composed, side):
-    """Build a side's kernel, and the guest's user space."""
-    side.build(composed)
-    folder = lanes.out(side.run)
-    init, program = (guest.program(side.arch, name, folder, folder / f"log/{name}.log") for name in ("init", "devices"))
-    version, files = userspace.files(side.arch)
-    files.append(("etc/devices.fio", paths.TOP / "harness/guest/devices.fio"))
-    (folder / "initramfs").write_bytes(guest.initramfs(init, (), [program], files))
-    ui.say(f"  with fio {version}")
+class Devices(sides.Run):
+    """The Run of devices."""
+
+    def build(self, composed, side):
+        """Build a side's kernel, and the guest's user space."""
+        self.build_kernel(composed, side)
+        init, program = self.programs("init", "devices")
+        version, files = userspace.files(self.arch)
+        files.append(("etc/devices.fio", paths.TOP / "harness/guest/devices.fio"))
+        (paths.out(self.name) / "initramfs").write_bytes(guest.initramfs(init, (), [program], files))
+        ui.say(f"  with fio {version}")
+
+    def boot(self, device, side, _number):
+        """Boot one side with one device; the Outcome."""
+        folder, jobs, amount = paths.out(self.name), self.settings["jobs"], self.settings["amount"]
+        qemu, disk = [word for text in device.qemu for word in text.split()], folder / "disk"
+        if device.disk:
+            qemu = ["-drive", f"if=none,id=disk,format=raw,cache=unsafe,file={disk}", *qemu]
+            with open(disk, "wb") as file:
+                file.truncate(jobs * amount["megabytes"] << 20)
+        parameters = [*self.settings["boot"], f"DEVICE={device.disk or 'eth'}", f"JOBS={jobs}",
+                      f"SIZE={amount['megabytes']}m", f"FRAMES={amount['frames']}"]
+        try:
+            return read(device, self.settings, side,
+                        *self.boot_guest(side, device.name, folder / "initramfs", parameters, qemu))
+        finally:
+            disk.unlink(missing_ok=True)
 
 
-def boot(device, side, _number):
-    """Boot one side with one device; the Outcome."""
-    folder, jobs, megabytes = lanes.out(side.run), device.settings["jobs"], device.amount["megabytes"]
-    qemu, disk = [word for text in device.qemu for word in text.split()], folder / "disk"
-    if device.disk:
-        qemu = ["-drive", f"if=none,id=disk,format=raw,cache=unsafe,file={disk}", *qemu]
-        with open(disk, "wb") as file:
-            file.truncate(jobs * megabytes << 20)
-    parameters = [*device.settings["boot"], f"DEVICE={device.disk or 'eth'}", f"JOBS={jobs}", f"SIZE={megabytes}m",
-                  f"FRAMES={device.amount['frames']}"]
-    try:
-        return read(device, side.name, *side.boot(device.name, folder / "initramfs", parameters, qemu))
-    finally:
-        disk.unlink(missing_ok=True)
+def run(which=sides.SIDES, short=False):
+    """The Run of all devices, or of those that DEVICE= names; `short` moves less data."""
+    settings, rows = sides.load(paths.base_dir() / "devices/devices.toml", "device", Device)
+    settings["amount"] = settings["short" if short else "full"]
+    return Devices("devices", "arm64", which, sides.choose(rows, "DEVICE"), settings)
 
 
-RUN = sides.Run("devices", "arm64", "DEVICE", devices, build, boot)
-cmd_devices = RUN.command
+def cmd_devices():
+    """`make devices`."""
+    return run().command()
