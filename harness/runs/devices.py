@@ -39,13 +39,12 @@ def read(device, settings, side, console, silent=False):
     """The Outcome of a boot, from its console."""
     come, booted = sides.outcome(device.name, side, console, SUITES, silent)
     sides.measured(come, console, booted, VALUES, LOG)
-    figures = come.figures
-    figures["MB compared"] = round(figures.pop("compared", 0) / 1e6, 1)
-    if "overflow bytes" in figures:
-        figures["overflow KB at most"] = -(-figures.pop("overflow bytes") // 1024)
+    come.figures = {"MB compared": round(come.figures.pop("compared", 0) / 1e6, 1), **come.figures}
+    if "overflow bytes" in come.figures:
+        come.figures["overflow KB at most"] = -(-come.figures.pop("overflow bytes") // 1024)
     sides.hold(come, console, settings, device.rules)
-    if figures["failed mappings"]:
-        come.problem(f"{figures['failed mappings']} failed mappings", "retried")
+    if come.figures["failed mappings"]:
+        come.problem(f"{come.figures['failed mappings']} failed mappings", "retried")
     return come
 
 

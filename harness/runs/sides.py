@@ -76,13 +76,12 @@ def count(console, *patterns):
 def measured(come, console, booted, values, log):
     """Fill in figures: sums of the cases' values, {figure: suite.value}, and the kernel's log, {figure: patterns}; the
     higher number where there are both."""
-    for figure, patterns in log.items():
-        come.figures[figure] = count(console, *patterns)
-    for figure, name in values.items():
-        suite, _, name = name.partition(".")
-        numbers = [case.values[name][0] for case in booted.cases() if case.suite == suite and name in case.values]
+    for name in dict.fromkeys([*values, *log]):
+        suite, _, value = values.get(name, "").partition(".")
+        given = [case.values[value][0] for case in booted.cases() if case.suite == suite and value in case.values]
+        numbers = ([sum(given)] if given else []) + ([count(console, *log[name])] if name in log else [])
         if numbers:
-            come.figures[figure] = max(sum(numbers), come.figures.get(figure, 0))
+            come.figures[name] = max(numbers)
 
 
 def hold(come, console, *levels):
@@ -215,7 +214,7 @@ class Run:
             guest.start(self.arch, self.kernel(side), initramfs, log, parameters, ["-smp", "2", *qemu], watch(log))
         except Silence:
             silent = True
-        return log.read_text(encoding="utf-8", errors="replace").replace("\r", ""), silent
+        return log.read_text(encoding="utf-8", errors="replace"), silent
 
     def packages(self):
         """Debian packages that it needs."""
