@@ -123,6 +123,12 @@ def figure(name, numbers):
     return f"{name} {' -> '.join(texts if len(set(texts)) > 1 else texts[:1])}" if any(numbers) else ""
 
 
+def wrapped(texts, width):
+    """The texts with commas in between, as lines that end between texts only."""
+    lines = textwrap.wrap(", ".join(text.replace(" ", "\xa0") for text in texts), width, break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines] or [""]
+
+
 def load(path, kind, make):
     """(Settings of a TOML file, {name: row}); `make` makes the rows of its tables called `kind`."""
     try:
@@ -265,7 +271,7 @@ class Run:
             figures = [figure(name, [come.figures.get(name) for come in comes])
                        for name in dict.fromkeys(name for come in comes for name in come.figures)]
             figures += [f"{comes[0].boots} boots"] if comes[0].boots > 1 else []
-            texts = textwrap.wrap(", ".join(filter(None, figures)), WIDTH - width, break_on_hyphens=False) or [""]
+            texts = wrapped([text for text in figures if text], WIDTH - width)
             lines += [f"{start:{width}}{text}".rstrip() for start, text in zip([text] + [""] * len(texts), texts)]
         lines += [f"{name}, {come.side}: {come.problems[0]}"[:WIDTH] for name, row in rows.items()
                   for come in row.values() if come.problems]
