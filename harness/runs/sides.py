@@ -117,10 +117,14 @@ def compare(base, series, percent):
             series.problem(f"{name}: {after}, {before} on the base")
 
 
-def figure(name, numbers):
-    """A figure for people: one number, or "base -> series" if they differ; nothing if all are 0 or absent."""
-    texts = ["-" if number is None else str(number) for number in numbers]
-    return f"{name} {' -> '.join(texts if len(set(texts)) > 1 else texts[:1])}" if any(numbers) else ""
+def figures(outcomes):
+    """A row's figures for people, one outcome beside the other; those that are 0 or absent in all are left out."""
+    texts = []
+    for name in dict.fromkeys(name for come in outcomes for name in come.figures):
+        numbers = [come.figures.get(name, "-") for come in outcomes]
+        if set(numbers) - {0, "-"}:
+            texts.append(f"{name} {' -> '.join(map(str, numbers if len(set(numbers)) > 1 else numbers[:1]))}")
+    return texts + [f"{come.boots} boots" for come in outcomes[:1] if come.boots > 1]
 
 
 def wrapped(texts, width):
@@ -250,31 +254,28 @@ class Run:
 
     def reports(self, outcomes):
         """The series' outcomes as the Report of a lane, which is kept."""
-        cases = [report.Case(self.name, come.row) for come in outcomes if come.side == "series"]
-        for case, come in zip(cases, [come for come in outcomes if come.side == "series"]):
-            for why in [come.result, *come.problems] if come.result != "ok" else ():
-                case.fail(why)
-        lane = report.Report(f"{self.arch}-{self.name}", ui.short(self.logs("series")),
-                             [report.Suite(self.name, len(cases), True, cases)], ended=True)
+        suite = report.Suite(self.name, len(self.rows), True)
+        for come in outcomes:
+            if come.side == "series":
+                suite.cases.append(report.Case(self.name, come.row))
+                for why in [come.result, *come.problems] if come.result != "ok" else ():
+                    suite.cases[-1].fail(why)
+        lane = report.Report(f"{self.arch}-{self.name}", ui.short(self.logs("series")), [suite], ended=True)
         report.write(lane, paths.report_dir())
         return [lane]
 
     def table(self, outcomes):
         """The lines to print: for each row the results and its figures, then the first problem of each outcome."""
-        rows = {name: {come.side: come for come in outcomes if come.row == name} for name in self.rows}
-        results = report.table((self.name, *self.sides), [(name, *(row[side].result for side in self.sides))
+        rows = {name: [come for come in outcomes if come.row == name] for name in self.rows}
+        results = report.table((self.name, *self.sides), [(name, *(come.result for come in row))
                                                           for name, row in rows.items()])
         width = max(map(len, results)) + 2
         lines = [f"{results[0]:{width}}figures{', base -> series' if len(self.sides) > 1 else ''}"]
-        for text, row in zip(results[1:], rows.values()):
-            comes = [row[side] for side in self.sides]
-            figures = [figure(name, [come.figures.get(name) for come in comes])
-                       for name in dict.fromkeys(name for come in comes for name in come.figures)]
-            figures += [f"{comes[0].boots} boots"] if comes[0].boots > 1 else []
-            texts = wrapped([text for text in figures if text], WIDTH - width)
-            lines += [f"{start:{width}}{text}".rstrip() for start, text in zip([text] + [""] * len(texts), texts)]
-        lines += [f"{name}, {come.side}: {come.problems[0]}"[:WIDTH] for name, row in rows.items()
-                  for come in row.values() if come.problems]
+        for start, row in zip(results[1:], rows.values()):
+            for text in wrapped(figures(row), WIDTH - width):
+                lines.append(f"{start:{width}}{text}".rstrip())
+                start = ""
+        lines += [f"{come.row}, {come.side}: {come.problems[0]}"[:WIDTH] for come in outcomes if come.problems]
         return [*lines, f"consoles: {', '.join(ui.short(self.logs(side)) for side in self.sides)}"]
 
     def command(self):

@@ -333,9 +333,9 @@ class Runs(unittest.TestCase):
         self.assertRegex(lines[2], r"^                 (a long name \d+ \d+,? ?)+$")
 
     def test_figures_of_one_side(self):
-        self.assertEqual(sides.figure("buffers", [None, 7]), "buffers - -> 7")
-        self.assertEqual(sides.figure("buffers", [None, 0]), "")
-        self.assertEqual(sides.figure("buffers", [0, 0]), "")
+        outcomes = [Outcome("a", "base", figures={"zero": 0}, boots=2),
+                    Outcome("a", "series", figures={"zero": 0, "absent": 0, "buffers": 7}, boots=2)]
+        self.assertEqual(sides.figures(outcomes), ["buffers - -> 7", "2 boots"])
 
     def test_command(self):
         for result, status in (("ok", 0), ("wrong", 1)):
