@@ -302,7 +302,8 @@ class Values(unittest.TestCase):
 
     def test_kinds(self):
         result = judged(log("    # first: value: a 12.50 ns", "    # first: value: b -3", "    ok 1 first",
-                            "    # second: value: c 7 bytes", "    # second: value: b 4", "    # second: value: d x", "    ok 2 second"))
+                            "    # second: value: c 7 bytes", "    # second: value: b 4",
+                            "    # second: value: d x", "    ok 2 second"))
         self.assertEqual(result.find("demo.first").values, {"a": (12.5, "ns"), "b": (-3, "")})
         self.assertEqual(result.find("demo.second").values, {"c": (7, "bytes"), "b": (4, "")})
         self.assertEqual(result.values(), {"a": (12.5, "ns"), "b": (-3, ""), "c": (7, "bytes")})
