@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness import paths, report, ui
 from harness.guest import image, kernel, qemu
-from harness.series import series
+from harness.series import compose
 from harness.source import base, kbuild, packages
 
 USE = "bench"
@@ -134,7 +134,7 @@ def cmd_bench():
     with steps.step("look for packages"):
         packages.ensure(image.packages(ARCHES))
     with steps.step("compose the series"):
-        tip = series.prepare(paths.BASE)
+        tip = compose.prepare()
     values = {}
 
     def numbers(arch, side, tree):

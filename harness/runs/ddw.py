@@ -16,6 +16,7 @@ from harness import paths, ui
 from harness.guest import guest
 from harness.report import report
 from harness.runs import devices, lanes
+from harness.series import compose
 from harness.source import kbuild, packages
 from harness.runs.sides import SIDES, Side
 
@@ -483,14 +484,13 @@ def judged(outcomes):
 
 def cmd_ddw():
     """Both sides, and one table."""
-    from harness.runs import commands
     progress = ui.Steps("ddw", 2 + steps(SIDES, FULL))
     with progress.step("look for packages"):
         packages.ensure(guest.packages([ARCH]))
     with progress.step(f"fetch Linux {paths.BASE} and compose the series"):
-        tip = commands.prepare()
+        tip = compose.prepare()
     found = measure(progress, tip, SIDES, FULL)
     ui.say()
     for line in table(found):
         ui.say(line)
-    return commands.finish([judged(found)])
+    return report.finish([judged(found)])

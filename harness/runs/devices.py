@@ -14,6 +14,7 @@ from harness import paths, ui
 from harness.guest import guest, userspace
 from harness.report import report
 from harness.runs import lanes
+from harness.series import compose
 from harness.source import packages
 from harness.runs.sides import SIDES, Side
 
@@ -170,7 +171,7 @@ def run(device, side, amount):
     return read(device, side, log.read_text(encoding="utf-8", errors="replace"))
 
 
-def steps(sides):
+def steps(sides, _=None):
     """How many steps measure() takes."""
     return 1 + len(sides) * (1 + len(DEVICES))
 
@@ -220,14 +221,13 @@ def judged(outcomes):
 
 def cmd_devices():
     """Both sides, and one table."""
-    from harness.runs import commands
     progress = ui.Steps("devices", 2 + steps(SIDES))
     with progress.step("look for packages"):
         packages.ensure(guest.packages([ARCH]))
     with progress.step(f"fetch Linux {paths.BASE} and compose the series"):
-        tip = commands.prepare()
+        tip = compose.prepare()
     found = measure(progress, tip, SIDES, FULL)
     ui.say()
     for line in table(found):
         ui.say(line)
-    return commands.finish([judged(found)])
+    return report.finish([judged(found)])

@@ -5,21 +5,21 @@ They are described in bases/<base>/lanes.toml, and built and booted by the base'
 tools/testing/kunit/kunit.py, so whatever passes here a maintainer can repeat without this harness.
 """
 
-import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 
-from harness import paths, ui
+from harness import paths, report, ui
 from harness.guest import qemu
-from harness.report import report
 from harness.source import kbuild
 
 WATCHDOG = 900          # seconds for a guest; it needs a few, so this only ends a hang
+out, tree_dir, log_dir = paths.out, paths.tree_dir, paths.log_dir
 
 
 @dataclass
 class Kernel:
-    """A configuration to build."""
+    """A configuration to build; `fragments` are names in kunit/, or paths without .config."""
     name: str
     arch: str
     fragments: list
@@ -30,7 +30,7 @@ class Lane:
     """One boot of a kernel."""
     name: str
     kernel: Kernel
-    suites: dict
+    suites: dict                        # name: number of cases
     boot: list = field(default_factory=list)
     qemu: list = field(default_factory=list)
     glob: str = ""
@@ -39,6 +39,7 @@ class Lane:
     long: bool = False
     torture: int = 0                    # seconds; 0: a lane of KUnit suites
     outside: list = field(default_factory=list)
+    parts: dict = field(default_factory=dict)           # name of a suite: part of the series that it tests
 
 
 def load(base):
@@ -50,17 +51,18 @@ def read(text):
     """The lanes in the text of a lanes.toml; anything not understood is an error."""
     try:
         data = tomllib.loads(text)
+        parts = {suite: part for part, suites in data.pop("suites").items() for suite in suites}
         kernels = {name: Kernel(name, **values) for name, values in data.pop("kernel").items()}
         lanes = {}
         for name, values in data.pop("lane").items():
             kernel = kernels[values.pop("kernel")]
-            lanes[name] = Lane(name, kernel, **values)
+            lanes[name] = Lane(name, kernel, parts={suite: parts[suite] for suite in values["suites"]}, **values)
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise ui.Failure(f"lanes.toml is wrong: {error}", "compare with the comment at its top") from error
     wrong = [lane.name for lane in lanes.values() if not lane.suites or min(lane.suites.values()) < 1]
     if data or wrong:
         raise ui.Failure(f"lanes.toml is wrong: {', '.join([*data, *wrong])}",
-                         "each lane needs suites with at least one case; only kernel and lane tables exist")
+                         "each lane needs suites with at least one case; only suites, kernel and lane tables exist")
     unknown = [kernel.arch for kernel in kernels.values() if kernel.arch not in kbuild.ARCHES]
     if unknown:
         raise ui.Failure(f"lanes.toml names an unknown architecture: {unknown[0]}",
@@ -68,63 +70,81 @@ def read(text):
     return lanes
 
 
-def select(lanes, wanted):
+def select(lanes, names):
     """The lanes to run: those that are not long, or "all", or a list of names."""
-    if not wanted:
+    if not names:
         return [lane for lane in lanes.values() if not lane.long]
-    if wanted == "all":
+    if names == "all":
         return list(lanes.values())
-    names = wanted.replace(",", " ").split()
-    unknown = [name for name in names if name not in lanes]
+    chosen = names.replace(",", " ").split()
+    unknown = [name for name in chosen if name not in lanes]
     if unknown:
         raise ui.Failure(f"there is no lane {unknown[0]}", f"use LANES=all or some of {' '.join(lanes)}")
-    return [lanes[name] for name in names]
+    return [lanes[name] for name in chosen]
+
+
+def fragment(name):
+    """The file of a fragment, without .config."""
+    return paths.base_dir() / "kunit" / name
 
 
 def kunit(kernel, use, command, arguments, log, **options):
     """Call the tree's kunit.py."""
-    tree, build = tree_dir(use), build_dir(kernel, use)
-    series = paths.TOP / "bases" / paths.BASE
-    cmd = ["python3", tree / "tools/testing/kunit/kunit.py", command, f"--build_dir={build}",
+    tree, build_folder = tree_dir(use), build_dir(kernel, use)
+    cmd = ["python3", tree / "tools/testing/kunit/kunit.py", command, f"--build_dir={build_folder}",
            f"--arch={kernel.arch}", f"--qemu_config={qemu.kunit_config(kernel.arch)}",
            f"--cross_compile={kbuild.prefix(kernel.arch)}"]
-    cmd += [f"--kunitconfig={series / 'kunit' / fragment}.config" for fragment in kernel.fragments]
-    cmd += [f"--make_options={variable}" for variable in kbuild.variables(kernel.arch, tree, build)]
+    cmd += [f"--kunitconfig={fragment(name)}.config" for name in kernel.fragments]
+    cmd += [f"--make_options={variable}" for variable in kbuild.variables(kernel.arch, tree, build_folder)]
     return ui.run([*cmd, *arguments], log, cwd=tree, env=kbuild.environment(), **options)
-
-
-def out(use=""):
-    """Where a use of lanes has its trees, builds and logs. All are laid out alike, so that compiler
-    results in ccache, which know relative paths only, serve every use."""
-    return paths.OUT / use if use else paths.OUT
-
-
-def tree_dir(use=""):
-    """The work tree."""
-    return out(use) / "tree" / paths.BASE
 
 
 def build_dir(kernel, use=""):
     """The objects of a kernel."""
-    return out(use) / "build" / paths.BASE / kernel.name
+    return paths.build_dir(kernel.name, use)
 
 
-def log_dir(use=""):
-    """The logs."""
-    return out(use) / "log" / paths.BASE
-
-
-def build(kernel, use=""):
+def build(kernel, use="", name=None):
     """Configure and build a kernel from the work tree; only what has changed, if it was built before."""
-    folder = build_dir(kernel, use)
+    folder, name = build_dir(kernel, use), name or kernel.name
     folder.mkdir(parents=True, exist_ok=True)
-    kunit(kernel, use, "build", [f"--jobs={kbuild.jobs()}"],
-          log_dir(use) / f"{kernel.name}.build.log", status=kbuild.Objects(folder),
-          name=f"build of {kernel.name}")
+    kunit(kernel, use, "build", [f"--jobs={kbuild.jobs()}"], log_dir(use) / f"{name}.build.log",
+          status=kbuild.Objects(folder), name=f"build of {name}")
+
+
+DEFINED = re.compile(r"^\s*(?:menu)?config\s+(\w+)", re.M)
+OPTION = re.compile(r"(?:# )?CONFIG_(\w+)")
+
+
+def without_unknown(text, defined):
+    """A fragment without the lines for options that a tree does not define."""
+    def known(line):
+        option = OPTION.match(line)
+        return not option or option.group(1) in defined
+    return "".join(line for line in text.splitlines(True) if known(line))
+
+
+def defined(tree):
+    """The options of a tree."""
+    return {name for path in tree.rglob("Kconfig*") for name in DEFINED.findall(path.read_text(encoding="utf-8"))}
+
+
+def fragment_of(name, options):
+    """The text of a fragment, with those options only."""
+    return without_unknown(fragment(f"{name}.config").read_text(encoding="utf-8"), options)
+
+
+def known_to(tree, kernel, use):
+    """The kernel with those options only that the tree has: earlier commits lack what later ones bring."""
+    options = defined(tree)
+    path = out(use) / "kunit" / f"{kernel.name}.config"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(fragment_of(name, options) for name in kernel.fragments), encoding="utf-8")
+    return Kernel(kernel.name, kernel.arch, [str(path.with_suffix(""))])
 
 
 def boot(lane, use="", glob="", name=None, timeout=None):
-    """Boot a lane's kernel and return the Report, not yet judged. `glob` limits the suites."""
+    """Boot a lane's kernel and return the Report, not yet judged. `glob` limits the suites, or is suite.case."""
     log, timeout = log_dir(use) / f"{name or lane.name}.console.log", timeout or lane.timeout
     arguments = ["--raw_output=all", f"--timeout={timeout}"]
     arguments += [f"--kernel_args={word}" for word in lane.boot]
@@ -133,8 +153,13 @@ def boot(lane, use="", glob="", name=None, timeout=None):
     kunit(lane.kernel, use, "exec", [*arguments, *([glob] if glob else [])],
           log, check=False, name=f"boot of {name or lane.name}",
           status=lambda: f"{log.stat().st_size // 1024} KB of console" if log.exists() else "")
+    return console(log, name or lane.name, timeout)
+
+
+def console(log, name, timeout):
+    """The Report of a console that kunit.py has written."""
     text = log.read_text(encoding="utf-8", errors="replace")
-    result = report.parse(text, name or lane.name, ui.short(log))
+    result = report.parse(text, name, ui.short(log))
     if f"timed out after {timeout} seconds" in text:
         result.hung = True
         result.problems.append(f"the guest hung, and was ended after {timeout} s; its last lines:\n"
@@ -149,21 +174,12 @@ def tail(text, count=5):
     return lines[-count:]
 
 
-def run(lane, use=""):
-    """Boot a lane, hold it against what it has to give, and keep the report."""
-    from harness.runs import torture
-    booted = torture.boot(lane, use) if lane.torture else boot(lane, use)
+def judge(lane, booted, suites=None, case=""):
+    """Hold a boot against what the lane has to give, or against the suites or the one case that was chosen, and
+    keep the report."""
     booted.problems = [line for line in booted.problems if not any(text in line for text in lane.outside)]
-    result = report.judge(booted, lane.suites, lane.may_skip)
-    report.write(result, paths.OUT / "report")
+    result = report.judge(booted, lane.suites if suites is None else suites, lane.may_skip)
+    if case and [ran.full for ran in result.cases()] != [case]:
+        result.problems.append(f"not just {case} ran, but {' '.join(ran.full for ran in result.cases()) or 'nothing'}")
+    report.write(result, paths.report_dir())
     return result
-
-
-def named():
-    """Whether LANES= gives names."""
-    return os.environ.get("LANES", "") not in ("", "all")
-
-
-def wanted():
-    """What the user asked for with LANES=."""
-    return select(load(paths.BASE), os.environ.get("LANES", ""))

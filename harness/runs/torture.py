@@ -10,7 +10,7 @@ import os
 from harness import paths, report, ui
 from harness.guest import image, qemu
 from harness.runs import lanes
-from harness.series import series
+from harness.series import compose
 from harness.source import packages
 
 DURATION = 120          # seconds, unless the user says something else
@@ -57,7 +57,7 @@ def cmd_torture():
     with steps.step("look for packages"):
         packages.ensure(image.packages(sorted({kernel.arch for kernel in kernels.values()})))
     with steps.step("compose the series"):
-        tip = series.prepare(paths.BASE)
+        tip = compose.prepare()
         tip.checkout(tip.tip, paths.tree_dir())
     results = []
     for kernel in kernels.values():
