@@ -7,6 +7,7 @@ import subprocess
 import unittest
 from unittest import mock
 
+from harness.series import compose
 from harness.source import base, debian
 from harness.tests.fixture import Case, KERNEL, make_kernel, make_tarball, plain_git, write
 from harness.ui import Failure
@@ -123,7 +124,7 @@ class Sources(Packaged):
     def test_wrong_paths_are_told(self):
         for source, words in ((self.tmp / "nowhere", "there is no"), (f"{self.shared}/linux@v1", "not a git"),
                               (self.top / "mm", "no kernel source"),
-                              (self.top / "series/order", "not a complete kernel tarball")):
+                              (self.top / "MAINTAINERS", "not a complete kernel tarball")):
             os.environ["KERNEL_SRC"] = str(source)
             with self.subTest(source):
                 self.assertIn(words, self.refused(base.load().fetch))
@@ -215,8 +216,7 @@ class Checkout(Case):
     """A work tree follows from commit to commit."""
 
     def test_only_differing_files_are_touched(self):
-        from harness.series import series
-        prepared = self.quiet(series.prepare)
+        prepared = self.quiet(compose.prepare)
         path = self.tmp / "out/tree/x"
         prepared.checkout(prepared.base_commit, path)
         self.assertEqual((path / "Documentation/dos.txt").read_bytes(), b"line\r\nline\r\n")

@@ -150,7 +150,7 @@ class Userspace(unittest.TestCase):
                 (root / path).touch()
             with mock.patch("harness.guest.userspace.asks_for", lambda file, _: links[file.name]):
                 found = userspace.needed(root, "")
-        self.assertEqual([path for path, _ in found], ["usr/bin/fio", "lib/liba.so.1", "lib/libb.so.2"])
+        self.assertEqual(list(found), ["usr/bin/fio", "lib/liba.so.1", "lib/libb.so.2"])
 
 
 if __name__ == "__main__":

@@ -340,7 +340,7 @@ class Runs(unittest.TestCase):
     def test_command(self):
         for result, status in (("ok", 0), ("wrong", 1)):
             outcomes = self.measure(a_base="crash", b_base="ok", a_series=result, b_series="ok")
-            with mock.patch("harness.runs.sides.packages.ensure") as ensure, \
+            with mock.patch("harness.runs.sides.debian.ensure") as ensure, \
                     mock.patch("harness.runs.sides.compose.prepare"), \
                     mock.patch.object(self.run_, "measure", return_value=outcomes):
                 self.assertEqual(self.run_.command(), status)
