@@ -64,14 +64,13 @@ def cmd_test():
         with steps.step("verify the patches"):
             good, bad = verify(tip)
             passed, failed = passed + good, failed + bad
-        with steps.step("run the litmus tests"):
-            good, bad = litmus.check(tip.base.repo, tip.base_commit)
-            passed, failed = passed + good, failed + bad
         with steps.step("put the series into a work tree"):
             tip.checkout(tip.tip, lanes.tree_dir())
+        with steps.step("run the litmus tests"):
+            results.append(litmus.run(lanes.tree_dir()))
     except ui.Failure as failure:
         ui.say(str(failure))
-        return finish([], passed, failed + 1)
+        return finish(results, passed, failed + 1)
     for kernel in kernels.values():
         mine = [lane for lane in chosen if lane.kernel is kernel]
         try:

@@ -13,8 +13,13 @@ How a thread says what it models:
 import re
 
 from harness import ui
-from harness.runs.lkmm import FENCES, LOCKS, READS, WRITES
 
+# What a thread may call.
+READS = ("READ_ONCE", "rcu_dereference", "smp_load_acquire")
+WRITES = ("WRITE_ONCE", "rcu_assign_pointer", "smp_store_release")
+FENCES = ("smp_mb", "smp_rmb", "smp_wmb", "smp_mb__after_spinlock", "synchronize_rcu", "rcu_read_lock",
+          "rcu_read_unlock")
+LOCKS = ("spin_lock", "spin_unlock")
 # What matters for ordering in C.
 ORDERING = re.compile("|".join((
     r"(?:READ|WRITE)_ONCE", r"smp_(?:[rw]?mb|store|load|cond|acquire)\w*", r"(?:dma_|virt_)?[rw]?mb", r"barrier",
