@@ -28,7 +28,8 @@ MODEL = "tools/memory-model"
 FOLDER = f"{MODEL}/litmus-tests"
 LANE = "litmus"
 # What is left of a call that loses its ordering.  The first two take x where the others take *x.
-WEAKER = {"smp_load_acquire(": "READ_ONCE(*", "smp_store_release(": "WRITE_ONCE(*", "rcu_assign_pointer(": "WRITE_ONCE("}
+WEAKER = {"smp_load_acquire(": "READ_ONCE(*", "smp_store_release(": "WRITE_ONCE(*",
+          "rcu_assign_pointer(": "WRITE_ONCE("}
 NOTHING = "barrier()"       # orders no marked access; unlike no statement at all it can stand alone in a block
 
 
@@ -77,11 +78,11 @@ def outcome(command, model, text, log):
     test = log.with_suffix(".litmus")
     test.write_text(text, encoding="utf-8")
     ui.run([*command, "-conf", "linux-kernel.cfg", test], log, cwd=model, name="herd7", check=False)
-    words = log.read_text(encoding="utf-8", errors="replace")
-    observed = re.search(r"^Observation \S+ (Never|Sometimes|Always) ", words, re.M)
+    output = log.read_text(encoding="utf-8", errors="replace")
+    observed = re.search(r"^Observation \S+ (Never|Sometimes|Always) ", output, re.M)
     if not observed:
-        raise ui.Failure(f"herd7 cannot run it: {(words.strip().splitlines() or ['no output'])[0]}", log=log)
-    return observed[1], re.findall(r"^Flag (.*)$", words, re.M)
+        raise ui.Failure(f"herd7 cannot run it: {(output.strip().splitlines() or ['no output'])[0]}", log=log)
+    return observed[1], re.findall(r"^Flag (.*)$", output, re.M)
 
 
 # -- barriers ----------------------------------------------------------------------------------------------------------
@@ -89,21 +90,21 @@ def outcome(command, model, text, log):
 
 def strip_comments(text):
     """Without (* *), /* */ and // comments; lines stay lines.  (*x is no comment."""
-    return re.sub(r"\(\*\s.*?\*\)|/\*.*?\*/|//[^\n]*", lambda found: "\n" * found[0].count("\n") or " ", text,
+    return re.sub(r"\(\*\s.*?\*\)|/\*.*?\*/|//[^\n]*", lambda comment: "\n" * comment[0].count("\n") or " ", text,
                   flags=re.S)
 
 
 def calls(lines):
     """The calls of the threads: (thread, line number, name, arguments)."""
-    thread, found = "", []
+    thread, made = "", []
     for number, line in enumerate(lines):
         start = re.match(r"(P\d+)\(|(exists|locations|filter)\b", line)
         if start:
             thread, line = start[1] or "", ""
         if thread:
-            found += [(thread, number, name, re.search(rf"\b{name}\s*\(([^()]*)", line)[1])
-                      for name in CALL.findall(line) if name != "if"]
-    return found
+            made += [(thread, number, name, re.search(rf"\b{name}\s*\(([^()]*)", line)[1])
+                     for name in CALL.findall(line) if name != "if"]
+    return made
 
 
 def barriers(text):
@@ -113,7 +114,7 @@ def barriers(text):
     if unknown:
         raise ui.Failure(f"{min(unknown)}() would not be dropped", "teach it to ordering.py and litmus.py")
     waits = any(name == "synchronize_rcu" for _, _, name, _ in made)
-    found, grouped = [], {}
+    single, grouped = [], {}
     for thread, number, name, arguments in made:
         whole = (f"{name}({arguments})", NOTHING)
         if name in LOCKS:
@@ -121,10 +122,10 @@ def barriers(text):
         elif name.startswith("rcu_read_") and waits:
             grouped.setdefault(f"{thread} rcu_read_lock()", {})[number] = whole
         elif f"{name}(" in WEAKER:
-            found.append((f"{thread} {name}()", {number: (f"{name}(", WEAKER[f"{name}("])}))
+            single.append((f"{thread} {name}()", {number: (f"{name}(", WEAKER[f"{name}("])}))
         elif name in FENCES and not name.startswith("rcu_read_"):
-            found.append((f"{thread} {name}()", {number: whole}))
-    return found + list(grouped.items())
+            single.append((f"{thread} {name}()", {number: whole}))
+    return single + list(grouped.items())
 
 
 def changed(text, changes):
@@ -143,12 +144,12 @@ def judge(name, text, run):
     case = report.Case("herd7", name)
     expected = re.search(r"^ \* Result: (\w+)$", text, re.M)
     expected = expected[1] if expected else "nothing"
-    found, flags = run(text, name)
-    if found != expected:
-        case.fail(f"{found}, but it says Result: {expected}")
+    result, flags = run(text, name)
+    if result != expected:
+        case.fail(f"{result}, but it says Result: {expected}")
     for flag in flags:
         case.fail(f"herd7 says {flag}")
-    if found != "Never":
+    if result != "Never":
         return case
     known = barriers(text)
     for number, (label, changes) in enumerate(known):
@@ -160,7 +161,7 @@ def judge(name, text, run):
                 if run(changed(text, lighter), f"{name}.{number}.{weaker[:7]}")[0] == "Never":
                     case.proofs.append(f"{name}: {weaker} would do for {label}")
     if case.status == "passed":
-        case.proofs.append(f"{name}: {found}, and possible without any one of its {len(known)} barriers")
+        case.proofs.append(f"{name}: {result}, and possible without any one of its {len(known)} barriers")
     return case
 
 

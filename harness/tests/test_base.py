@@ -78,7 +78,8 @@ class Sources(Packaged):
 
     def test_odd_files(self):
         source = self.tmp / "linux"
-        make_kernel(source, **{"a b\nc\"d\\e": "x\n", "empty": "", "Documentation/\u00fc.txt": "x\r\n", "build.o/x": "x\n"})
+        make_kernel(source, **{"a b\nc\"d\\e": "x\n", "empty": "", "Documentation/\u00fc.txt": "x\r\n",
+                               "build.o/x": "x\n"})
         (source / "a directory").symlink_to("mm")
         (source / "nowhere").symlink_to("no\nfile")
         os.link(source / "scripts/run.sh", source / "scripts/hard link.sh")

@@ -48,7 +48,8 @@ class Barriers(unittest.TestCase):
         self.assertEqual(len(self.dropped(f"{X}|smp_mb();|{Y}|smp_mb();")), 2)
 
     def test_accesses_lose_their_ordering(self):
-        self.assertEqual(self.dropped("smp_store_release(x, r0);|rcu_assign_pointer(*y, x);", "r0 = smp_load_acquire(x);"),
+        self.assertEqual(self.dropped("smp_store_release(x, r0);|rcu_assign_pointer(*y, x);",
+                                      "r0 = smp_load_acquire(x);"),
                          [("P0 smp_store_release()", ["WRITE_ONCE(*x, r0);"]),
                           ("P0 rcu_assign_pointer()", ["WRITE_ONCE(*y, x);"]),
                           ("P1 smp_load_acquire()", ["r0 = READ_ONCE(*x);"])])
