@@ -110,6 +110,8 @@ def commands(tar):
     """For each file of an open tarball, below its top directory, the command that makes git fast-import store it."""
     for member in tar:
         path = member.name.removeprefix("./").partition("/")[2]
+        if ".." in path.split("/"):
+            raise tarfile.TarError(f"{member.name} leads out of it")
         if member.islnk():
             yield b"C %s %s\n" % (quoted(member.linkname.removeprefix("./").partition("/")[2]), quoted(path))
         elif path and (member.isreg() or member.issym()):

@@ -92,7 +92,7 @@ class Verdict(unittest.TestCase):
 
     def test_one_too_many(self):
         case = self.judge(f"{X}|smp_wmb();|smp_store_release(y, 1);", needs=("smp_store_release",))
-        self.assertEqual((case.status, case.problems), ("failed", ["P0 smp_wmb() is not needed"]))
+        self.assertEqual((case.status, case.problems, case.proofs), ("failed", ["P0 smp_wmb() is not needed"], []))
 
     def test_weaker_is_a_note(self):
         case = self.judge(f"{X}|smp_mb();|{Y}", needs=("mb()",))
