@@ -290,10 +290,7 @@ class Guest(unittest.TestCase):
 
     def guest(self, text, hung=False):
         """Its report."""
-        with tempfile.TemporaryDirectory() as folder:
-            console = Path(folder) / "console"
-            console.write_text(text.replace("\n", "\r\n"), encoding="utf-8")
-            return report.judge(report.guest(console, "lane", hung), {"demo": 2})
+        return report.judge(report.guest(text.replace("\n", "\r\n"), "lane", hung=hung), {"demo": 2})
 
     def test_done(self):
         good = Init.GOOD + log("    ok 1 work", cases=1, name="init")

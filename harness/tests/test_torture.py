@@ -110,7 +110,7 @@ class Command(unittest.TestCase):
             return result
         with tempfile.TemporaryDirectory() as folder, mock.patch.object(paths, "OUT", Path(folder)), \
                 mock.patch.dict(os.environ, {"DURATION": "", "LANES": "arm64-torture"}), \
-                mock.patch.object(torture.packages, "ensure"), mock.patch.object(torture.series, "prepare"), \
+                mock.patch.object(torture.packages, "ensure"), mock.patch.object(torture.compose, "prepare"), \
                 mock.patch.object(torture.lanes, "build"), mock.patch.object(torture, "boot", boot), \
                 mock.patch.object(ui, "say"):
             return torture.cmd_torture()
