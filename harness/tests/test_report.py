@@ -312,7 +312,7 @@ class Values(unittest.TestCase):
                             "    # second: value: d x", "    ok 2 second"))
         self.assertEqual(result.find("demo.first").values, {"a": (12.5, "ns"), "b": (-3, "")})
         self.assertEqual(result.find("demo.second").values, {"c": (7, "bytes"), "b": (4, "")})
-        self.assertEqual(result.values(), {"a": (12.5, "ns"), "b": (-3, ""), "c": (7, "bytes")})
+        self.assertEqual(list(result.values().items()), [("a", (12.5, "ns")), ("b", (-3, "")), ("c", (7, "bytes"))])
 
 
 class Finish(unittest.TestCase):
