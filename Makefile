@@ -2,25 +2,32 @@
 #
 # The front door. The work is done in harness/; variables go there through the environment.
 
-COMMANDS := run test series verify am edit absorb bench torture check devices ddw mutants litmus regressions clean
+COMMANDS := run test shell series verify am edit absorb check mutants regressions litmus torture devices ddw bench \
+	verdicts clean
 
 help:
-	@echo 'make run       build the series for arm64, boot it in QEMU, show what its tests prove'
-	@echo 'make test      everything that has to pass (LANES=all or LANES=name,name to choose)'
+	@echo 'make run       build the series for arm64, boot it in QEMU, show what its tests prove; then real drivers'
+	@echo 'make test      everything that has to pass; to choose: LANES=all or names, PART=v7s, SUITE=arm_v7s,'
+	@echo '               CASE=arm_v7s.map_beyond_input_size'
+	@echo 'make shell     a prompt on the kernel of a lane (LANE=arm64-slub)'
+	@echo
 	@echo 'make series    write patches/$(BASE)/ from the files and hooks'
-	@echo 'make verify    compare patches/$(BASE)/ with the files, the base and the recorded tree ids'
+	@echo 'make verify    compare patches/$(BASE)/ with the files, the base and the recorded tree ids; apply each mutant'
 	@echo 'make am        apply the series to your tree: TREE=path'
 	@echo 'make edit      a git work tree with one commit for each patch, to change with plain git'
 	@echo 'make absorb    write that work tree back into files, hooks and messages'
-	@echo 'make check     every patch by itself: builds, warnings, checkpatch, sparse, kernel-doc (PATCHES="2?-*")'
-	@echo 'make mutants   break each property on purpose and see that its test notices'
+	@echo
+	@echo 'make check     every patch by itself: builds, warnings, checkpatch, sparse, kernel-doc, docutils'
+	@echo '               (PATCHES="swiotlb/* v7s/range")'
+	@echo 'make mutants   break each property on purpose and see that its test notices (MUTANTS="v7s/*")'
+	@echo 'make regressions  take each fix out, and see that its test fails (FIX=v7s/range)'
 	@echo 'make litmus    run the litmus tests, and hold them against the code that they model'
-	@echo 'make regressions  the bugs of the base that the tests show, without the series and with it'
-	@echo 'make bench     instructions, base and series side by side; swiotlb on newer kernels too'
+	@echo 'make torture   bounce buffers under load, every byte checked, with KCSAN too (DURATION=120)'
 	@echo 'make devices   NVMe, virtio-blk and e1000e behind a pool of 1 MB, base and series side by side'
 	@echo 'make ddw       DMA windows on pseries, in use while they are replaced, base and series side by side'
-	@echo 'make torture   bounce buffers under load, every byte checked, with KCSAN too (DURATION=120)'
-	@echo 'make clean     remove what was built; the cache stays'
+	@echo 'make bench     instructions, base and series side by side; swiotlb on newer kernels too'
+	@echo 'make verdicts  break each verdict of the harness on purpose, and see that its unit tests notice'
+	@echo 'make clean     remove what was built; the cache and the work tree of make edit stay'
 	@echo
 	@echo 'BASE=$(BASE) OUT=out CACHE=~/.cache/dma-reach'
 

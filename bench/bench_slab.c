@@ -8,16 +8,17 @@
  *
  * Public interfaces only: the module builds for a kernel with the series and for one without. Run it with
  * -icount shift=0, where a nanosecond is an instruction, and with slab_nomerge, so that nobody else's
- * objects lie in its caches. Prints "bench: <name> <number> <unit>".
+ * objects lie in its caches.
  */
 #include <linux/init.h>
 #include <linux/irqflags.h>
 #include <linux/kernel.h>
 #include <linux/ktime.h>
-#include <linux/math64.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/slab.h>
+
+#include "ktap.h"
 
 #define ROUNDS	9
 #define PAIRS	20000
@@ -25,15 +26,12 @@
 
 static void *objects[OBJECTS] __initdata;
 
-static void __init show(const char *what, unsigned int size, slab_flags_t flags, u64 ns,
-			unsigned int count)
+static void __init show(const char *what, const char *cache, u64 ns, unsigned int count)
 {
-	u64 hundredths = div_u64(ns * 100 + count / 2, count);
-	u32 rest;
-	u64 whole = div_u64_rem(hundredths, 100, &rest);
+	char name[32];
 
-	pr_info("bench: slab_%s_%u%s %llu.%02u ns\n", what, size,
-		flags & SLAB_CACHE_DMA32 ? "_dma32" : "", whole, rest);
+	snprintf(name, sizeof(name), "slab_%s_%s", what, cache);
+	ktap_value(cache, name, ns, count, "ns");
 }
 
 /* Alternates between one object's allocation and free; the per-cpu slab stays the same. */
@@ -84,32 +82,33 @@ static bool __init time_new(struct kmem_cache *cache, u64 *alloc, u64 *release)
 	return count == OBJECTS;
 }
 
-static int __init bench_cache(unsigned int size, slab_flags_t flags)
+/* @name: of its case. */
+static bool __init bench_cache(const char *name, unsigned int size, slab_flags_t flags)
 {
 	u64 pairs = U64_MAX, alloc = U64_MAX, release = U64_MAX, a, r;
 	struct kmem_cache *cache;
-	int i, err = -ENOMEM;
+	bool good = false;
+	int i;
 
 	cache = kmem_cache_create("bench_slab", size, 0, flags, NULL);
 	if (!cache)
-		return err;
+		return false;
 	for (i = 0; i < ROUNDS; i++) {
 		a = time_pairs(cache);
-		if (!a)
-			goto out;
 		pairs = min(pairs, a);
-		if (!time_new(cache, &a, &r))
-			goto out;
+		good = a && time_new(cache, &a, &r);
+		if (!good)
+			break;
 		alloc = min(alloc, a);
 		release = min(release, r);
 	}
-	show("fast", size, flags, pairs, PAIRS);
-	show("new", size, flags, alloc, OBJECTS);
-	show("free", size, flags, release, OBJECTS);
-	err = 0;
-out:
 	kmem_cache_destroy(cache);
-	return err;
+	if (!good)
+		return false;
+	show("fast", name, pairs, PAIRS);
+	show("new", name, alloc, OBJECTS);
+	show("free", name, release, OBJECTS);
+	return true;
 }
 
 static int __init bench_init(void)
@@ -117,16 +116,16 @@ static int __init bench_init(void)
 	static const unsigned int sizes[] __initconst = { 64, 1024 };
 	static const slab_flags_t flags[] __initconst = { 0, SLAB_CACHE_DMA32 };
 	unsigned int i, j;
-	int err;
+	char name[16];
 
+	ktap_begin("bench_slab", ARRAY_SIZE(sizes) * ARRAY_SIZE(flags));
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		for (j = 0; j < ARRAY_SIZE(flags); j++) {
-			err = bench_cache(sizes[i], flags[j]);
-			if (err)
-				return err;
+			snprintf(name, sizeof(name), "%u%s", sizes[i], flags[j] ? "_dma32" : "");
+			ktap_result(name, bench_cache(name, sizes[i], flags[j]));
 		}
 	}
-	return 0;
+	return ktap_end("bench_slab");
 }
 module_init(bench_init);
 

@@ -8,7 +8,7 @@
  *   map, unmap: DMA_BIDIRECTIONAL, so that each copies the whole buffer
  *   sync:       dma_sync_single_for_cpu() of 64 bytes
  *   unmap_all:  the unmap, and what it leaves to RCU, workqueues and others to do
- *   failed:     maps that failed; there are no costs then
+ *   failed:     maps that failed; there are no costs then, and the case is skipped
  *   bytes:      memory taken by a map, on average of 4096
  * back:    from the end of 4096 unmaps of 64 KB until their memory is free
  * aligned: maps that keep the low 12 address bits for a device that wants this, and keep the data
@@ -18,7 +18,7 @@
  * processor until all costs that depend on the number of pools are taken.
  *
  * Public interfaces only, the same source for each kernel. Run it with -icount shift=0, where a
- * nanosecond is an instruction. Prints "bench: <name> <number> <unit>".
+ * nanosecond is an instruction.
  */
 #include <linux/delay.h>
 #include <linux/dma-mapping.h>
@@ -39,6 +39,8 @@
 #include <linux/vmalloc.h>
 #include <linux/vmstat.h>
 
+#include "ktap.h"
+
 #define POOL_SLOTS	512
 #define SLOT		SZ_2K
 #define MOST		4096		/* buffers outstanding */
@@ -47,6 +49,7 @@
 #define MOST_FILLERS	(64 * POOL_SLOTS)
 #define SYNC		64
 #define ALIGN_MASK	(SZ_4K - 1)
+#define NO_ROOM		"maps fail when the pool is full"
 #define SPIN		256
 #define BATCH		2048
 
@@ -82,12 +85,13 @@ static void __init unmap(struct device *dev, dma_addr_t buffer, size_t size)
 	dma_unmap_single(dev, buffer, size, DMA_BIDIRECTIONAL);
 }
 
-static void __init show(const char *name, u64 sum, unsigned int count, const char *unit)
+static void __init show(const char *test, const char *what, u64 sum, unsigned int count,
+			const char *unit)
 {
-	u32 rest;
-	u64 whole = div_u64_rem(div_u64(sum * 100 + count / 2, count), 100, &rest);
+	char name[48];
 
-	pr_info("bench: swiotlb_%s %llu.%02u %s\n", name, whole, rest, unit);
+	snprintf(name, sizeof(name), "swiotlb_%s", what);
+	ktap_value(test, name, sum, count, unit);
 }
 
 static u64 __init since(u64 start)
@@ -173,41 +177,31 @@ static void __init run(struct device *dev, size_t size, unsigned int many, unsig
 			unmap(dev, buffers[i], size);
 }
 
-static void __init show_cost(const char *what, size_t size, const char *suffix,
-			     const struct cost *cost)
+static void __init show_cost(const char *test, const char *suffix, const struct cost *cost)
 {
 	char name[40];
 
-	snprintf(name, sizeof(name), "%s_%zu_map%s", what, size, suffix);
-	show(name, cost->map, cost->count, "ns");
-	snprintf(name, sizeof(name), "%s_%zu_sync%s", what, size, suffix);
-	show(name, cost->sync, cost->count, "ns");
-	snprintf(name, sizeof(name), "%s_%zu_unmap%s", what, size, suffix);
-	show(name, cost->unmap, cost->count, "ns");
+	snprintf(name, sizeof(name), "%s_map%s", test, suffix);
+	show(test, name, cost->map, cost->count, "ns");
+	snprintf(name, sizeof(name), "%s_sync%s", test, suffix);
+	show(test, name, cost->sync, cost->count, "ns");
+	snprintf(name, sizeof(name), "%s_unmap%s", test, suffix);
+	show(test, name, cost->unmap, cost->count, "ns");
 }
 
-static bool __init bench_pool(enum dev_kind kind, const char *what, size_t size)
+static void __init bench_pool(enum dev_kind kind, const char *what, size_t size)
 {
 	struct cost cost;
+	char test[32];
 
+	snprintf(test, sizeof(test), "%s_%zu", what, size);
 	run(&users[kind]->dev, size, 64, COUNT, &cost);
-	if (cost.failed)
-		return false;
-	show_cost(what, size, "", &cost);
-	return true;
+	if (!cost.failed)
+		show_cost(test, "", &cost);
+	ktap_result(test, !cost.failed);
 }
 
-static void __init bench_overflow(size_t size, unsigned int many, struct cost *cost)
-{
-	char suffix[8];
-
-	run(&users[BOUNCED]->dev, size, many, COUNT, cost);
-	snprintf(suffix, sizeof(suffix), "_%u", many);
-	if (!cost->failed)
-		show_cost("over", size, suffix, cost);
-}
-
-static void __init bench_memory(size_t size)
+static void __init bench_memory(const char *test, size_t size)
 {
 	struct device *dev = &users[BOUNCED]->dev;
 	unsigned long before = 0, after;
@@ -226,8 +220,32 @@ static void __init bench_memory(size_t size)
 			unmap(dev, buffers[i], size);
 	if (failed)
 		return;
-	snprintf(name, sizeof(name), "over_%zu_bytes", size);
-	show(name, (u64)(before - after) << PAGE_SHIFT, MOST, "bytes");
+	snprintf(name, sizeof(name), "%s_bytes", test);
+	show(test, name, (u64)(before - after) << PAGE_SHIFT, MOST, "bytes");
+}
+
+/* With a full pool. Returns how many maps failed: on kernels that cannot do without room in it, many. */
+static unsigned int __init bench_overflow(size_t size, struct cost *costs)
+{
+	unsigned int i, failed = 0;
+	char test[32], name[40];
+
+	snprintf(test, sizeof(test), "over_%zu", size);
+	bench_memory(test, size);
+	for (i = 0; i < ARRAY_SIZE(outstanding); i++) {
+		run(&users[BOUNCED]->dev, size, outstanding[i], COUNT, &costs[i]);
+		failed += costs[i].failed;
+		snprintf(name, sizeof(name), "_%u", outstanding[i]);
+		if (!costs[i].failed)
+			show_cost(test, name, &costs[i]);
+	}
+	snprintf(name, sizeof(name), "%s_failed", test);
+	show(test, name, failed, 1, "maps");
+	if (failed)
+		ktap_skip(test, NO_ROOM);
+	else
+		ktap_result(test, true);
+	return failed;
 }
 
 /* The linear map stands in for the device: what was mapped is read, what is unmapped is written. */
@@ -259,7 +277,8 @@ static void __init bench_alignment(void)
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
 		for (j = 0; j < ARRAY_SIZE(offsets); j++)
 			good += keeps(&users[ALIGNED]->dev, sizes[i], offsets[j]);
-	show("aligned", good, 1, "of_36");
+	show("aligned", "aligned", good, 1, "of_36");
+	ktap_result("aligned", true);
 }
 
 /* Takes the time that nobody else wants: QEMU's clock jumps while the processor is idle. */
@@ -340,15 +359,15 @@ static s64 __init least_work(size_t size, unsigned int many, unsigned int count,
 }
 
 /* @alone is what settling takes anyhow, with its grace periods and a new pool. */
-static void __init bench_deferred(size_t size, unsigned int many, const struct cost *cost,
-				  s64 alone)
+static void __init bench_deferred(const char *test, size_t size, unsigned int many,
+				  const struct cost *cost, s64 alone)
 {
 	u64 unmaps = div_u64(cost->unmap * MOST, COUNT);
 	s64 work = least_work(size, many, MOST, 2) - alone;
 	char name[32];
 
 	snprintf(name, sizeof(name), "over_%zu_unmap_all_%u", size, many);
-	show(name, unmaps + max(work, 0LL), MOST, "ns");
+	show(test, name, unmaps + max(work, 0LL), MOST, "ns");
 }
 
 static int __init calibrate(void)
@@ -392,54 +411,61 @@ static void __init bench_back(void)
 			break;
 		schedule();
 	} while (ns < 60ULL * NSEC_PER_SEC);
-	show("back", ns, NSEC_PER_USEC, "us");
+	show("back", "back", ns, NSEC_PER_USEC, "us");
+	ktap_result("back", true);
+}
+
+/* What unmaps leave for later, with a thread that takes all other time; @costs is NULL if maps fail. */
+static void __init bench_later(struct cost (*costs)[ARRAY_SIZE(outstanding)])
+{
+	struct task_struct *spinner = NULL;
+	unsigned int i, j;
+	bool good = false;
+	char test[32];
+	s64 alone = 0;
+
+	if (costs) {
+		settle();
+		spinner = kthread_run(spin, NULL, "bench_spin");
+		good = !IS_ERR(spinner) && !calibrate();
+		if (good)
+			alone = least_work(SZ_4K, 1, 1, 4);
+	}
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		snprintf(test, sizeof(test), "unmap_all_%zu", sizes[i]);
+		for (j = 0; j < ARRAY_SIZE(outstanding) && good; j++)
+			bench_deferred(test, sizes[i], outstanding[j], &costs[i][j], alone);
+		if (costs)
+			ktap_result(test, good);
+		else
+			ktap_skip(test, NO_ROOM);
+	}
+	if (!IS_ERR_OR_NULL(spinner))
+		kthread_stop(spinner);
 }
 
 static int __init bench_all(void)
 {
 	static struct cost costs[ARRAY_SIZE(sizes)][ARRAY_SIZE(outstanding)] __initdata;
-	unsigned int i, j, failed, all_failed = 0;
-	struct task_struct *spinner;
-	char name[32];
-	s64 alone = 0;
-	bool good;
-	int err;
+	unsigned int i, failed = 0;
 
+	ktap_begin("bench_swiotlb", 3 + 1 + 2 * ARRAY_SIZE(sizes) + 1);
 	preempt_disable();
-	good = bench_pool(DIRECT, "direct", SZ_4K) && bench_pool(BOUNCED, "hit", 512) &&
-	       bench_pool(BOUNCED, "hit", SZ_4K);
+	bench_pool(DIRECT, "direct", SZ_4K);
+	bench_pool(BOUNCED, "hit", 512);
+	bench_pool(BOUNCED, "hit", SZ_4K);
 	fill_pool();
 	bench_alignment();
-	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		bench_memory(sizes[i]);
-		failed = 0;
-		for (j = 0; j < ARRAY_SIZE(outstanding); j++) {
-			bench_overflow(sizes[i], outstanding[j], &costs[i][j]);
-			failed += costs[i][j].failed;
-		}
-		snprintf(name, sizeof(name), "over_%zu_failed", sizes[i]);
-		show(name, failed, 1, "maps");
-		all_failed += failed;
-	}
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		failed += bench_overflow(sizes[i], costs[i]);
 	pool_grows();
 	preempt_enable();
-	if (!good || all_failed)
-		return good ? 0 : -EIO;
-
-	settle();
-	spinner = kthread_run(spin, NULL, "bench_spin");
-	if (IS_ERR(spinner))
-		return PTR_ERR(spinner);
-	err = calibrate();
-	if (!err)
-		alone = least_work(SZ_4K, 1, 1, 4);
-	for (i = 0; i < ARRAY_SIZE(sizes) && !err; i++)
-		for (j = 0; j < ARRAY_SIZE(outstanding); j++)
-			bench_deferred(sizes[i], outstanding[j], &costs[i][j], alone);
-	kthread_stop(spinner);
-	if (!err)
+	bench_later(failed ? NULL : costs);
+	if (failed)
+		ktap_skip("back", NO_ROOM);
+	else
 		bench_back();
-	return err;
+	return ktap_end("bench_swiotlb");
 }
 
 static int __init add_users(void)

@@ -10,7 +10,7 @@
  * alloc:   an allocation, on average of 1024 without a free
  *
  * Public interfaces only, the same source for each kernel. Run it with -icount shift=0, where a nanosecond
- * is an instruction. Prints "bench: <name> <number> <unit>".
+ * is an instruction.
  */
 #include <linux/genalloc.h>
 #include <linux/init.h>
@@ -23,6 +23,8 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
+
+#include "ktap.h"
 
 #define TABLE	SZ_1K
 #define MOST	4096
@@ -201,10 +203,13 @@ static void __init give_back(unsigned long *chain)
 
 static void __init show(const struct way *way, const char *what, u64 number, const char *unit)
 {
-	pr_info("bench: tables_%s_%s %llu %s\n", way->name, what, number, unit);
+	char name[32];
+
+	snprintf(name, sizeof(name), "tables_%s_%s", way->name, what);
+	ktap_value(way->name, name, number, 1, unit);
 }
 
-static int __init bench_way(const struct way *way)
+static bool __init bench_way(const struct way *way)
 {
 	unsigned int i, served = 0;
 	struct rnd_state rnd;
@@ -212,13 +217,13 @@ static int __init bench_way(const struct way *way)
 	u64 start;
 
 	if (!fill(way, 0, MOST))
-		return -ENOMEM;
+		return false;
 	show(way, "bytes", (u64)pages_held(way, MOST) * PAGE_SIZE / MOST, "B");
 	empty(way, 0, MOST);
 
 	start = ktime_get_ns();
 	if (!fill(way, 0, LIVE))
-		return -ENOMEM;
+		return false;
 	show(way, "alloc", div_u64(ktime_get_ns() - start, LIVE), "ns");
 	show(way, "live", pages_held(way, LIVE), "pages");
 
@@ -228,7 +233,7 @@ static int __init bench_way(const struct way *way)
 
 		way->free(tables[victim]);
 		if (!fill(way, victim, victim + 1))
-			return -ENOMEM;
+			return false;
 	}
 	show(way, "churn", pages_held(way, LIVE), "pages");
 
@@ -250,23 +255,19 @@ static int __init bench_way(const struct way *way)
 	empty(way, 0, served);
 	give_back(chain);
 	show(way, "atomic", served, "of_256");
-	return 0;
+	return true;
 }
 
 static int __init bench_init(void)
 {
 	unsigned int i;
-	int err;
 
+	ktap_begin("bench_tables", ARRAY_SIZE(ways));
 	for (i = 0; i < ARRAY_SIZE(ways); i++) {
-		err = ways[i].open();
-		if (!err)
-			err = bench_way(&ways[i]);
+		ktap_result(ways[i].name, !ways[i].open() && bench_way(&ways[i]));
 		ways[i].close();
-		if (err)
-			return err;
 	}
-	return 0;
+	return ktap_end("bench_tables");
 }
 module_init(bench_init);
 

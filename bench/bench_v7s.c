@@ -6,16 +6,17 @@
  * table: the first page of a megabyte, with the allocation of its level-2 table; unmapped as a megabyte
  *
  * Public interfaces only: the module builds for a kernel with the series and for one without. Run it with
- * -icount shift=0, where a nanosecond is an instruction. Prints "bench: <name> <number> <unit>".
+ * -icount shift=0, where a nanosecond is an instruction.
  */
 #include <linux/init.h>
 #include <linux/io-pgtable.h>
 #include <linux/iommu.h>
 #include <linux/kernel.h>
 #include <linux/ktime.h>
-#include <linux/math64.h>
 #include <linux/module.h>
 #include <linux/sizes.h>
+
+#include "ktap.h"
 
 #define ROUNDS	9
 #define COUNT	2048
@@ -39,17 +40,17 @@ static const struct iommu_flush_ops flush_ops = {
 	.tlb_add_page	= add_page,
 };
 
-static void __init show(const char *what, u64 ns)
+static void __init show(const char *what, const char *test, u64 ns)
 {
-	u32 rest;
-	u64 whole = div_u64_rem(div_u64(ns * 100 + COUNT / 2, COUNT), 100, &rest);
+	char name[32];
 
-	pr_info("bench: v7s_%s %llu.%02u ns\n", what, whole, rest);
+	snprintf(name, sizeof(name), "v7s_%s_%s", what, test);
+	ktap_value(test, name, ns, COUNT, "ns");
 }
 
 /* The least of some rounds; each maps COUNT times, @stride apart, and unmaps all of it in @unmap. */
-static bool __init time_maps(struct io_pgtable_ops *ops, unsigned long stride, size_t unmap, gfp_t gfp,
-			     const char *map_name, const char *unmap_name)
+static void __init time_maps(struct io_pgtable_ops *ops, unsigned long stride, size_t unmap, gfp_t gfp,
+			     const char *name)
 {
 	u64 least_map = U64_MAX, least_unmap = U64_MAX, start;
 	unsigned int round, i, failed = 0;
@@ -64,9 +65,9 @@ static bool __init time_maps(struct io_pgtable_ops *ops, unsigned long stride, s
 			failed += ops->unmap(ops, i * stride, unmap, NULL) != unmap;
 		least_unmap = min(least_unmap, ktime_get_ns() - start);
 	}
-	show(map_name, least_map);
-	show(unmap_name, least_unmap);
-	return !failed;
+	show("map", name, least_map);
+	show("unmap", name, least_unmap);
+	ktap_result(name, !failed);
 }
 
 static int __init bench_init(void)
@@ -79,15 +80,15 @@ static int __init bench_init(void)
 		.tlb = &flush_ops,
 	};
 	struct io_pgtable_ops *ops = alloc_io_pgtable_ops(ARM_V7S, &cfg, NULL);
-	bool good;
 
 	if (!ops)
 		return -ENOMEM;
-	good = time_maps(ops, SZ_4K, SZ_4K, GFP_KERNEL, "map_page", "unmap_page") &&
-	       time_maps(ops, SZ_4K, SZ_4K, GFP_ATOMIC, "map_page_atomic", "unmap_page_atomic") &&
-	       time_maps(ops, SZ_1M, SZ_1M, GFP_KERNEL, "map_table", "unmap_table");
+	ktap_begin("bench_v7s", 3);
+	time_maps(ops, SZ_4K, SZ_4K, GFP_KERNEL, "page");
+	time_maps(ops, SZ_4K, SZ_4K, GFP_ATOMIC, "page_atomic");
+	time_maps(ops, SZ_1M, SZ_1M, GFP_KERNEL, "table");
 	free_io_pgtable_ops(ops);
-	return good ? 0 : -EIO;
+	return ktap_end("bench_v7s");
 }
 module_init(bench_init);
 

@@ -2,82 +2,82 @@
 """`python3 -m harness COMMAND`: what the Makefile calls."""
 
 import contextlib
-import fcntl
-import importlib
 import os
 import shutil
 import signal
 import sys
 
 from harness import paths, ui
+from harness.runs import (bench, check, ddw, devices, litmus, mutants, regressions, run, shell, test, torture,
+                          verdicts, verify)
+from harness.series import am, edit
+
+# What is made below OUT and can be made again; a contributor's work trees (edit, part) are not.
+MADE = ("bench", "build", "check", "ddw", "devices", "guest", "kunit", "log", "mutants", "regressions", "report", "shell",
+        "tree", "verdicts")
 
 
 def clean():
-    """Remove what was built. The cache with the base's source and compiler results stays."""
-    for name in ("bench", "build", "check", "ddw", "devices", "guest", "log", "mutants", "regressions", "report",
-                 "tree"):
-        shutil.rmtree(paths.OUT / name, ignore_errors=True)
+    """Remove what was built. The cache with the base's source and compiler results stays, and so does an edit."""
+    for path in (paths.OUT / name for name in MADE):
+        try:
+            if path.exists():
+                shutil.rmtree(path)
+        except OSError as error:
+            raise ui.Failure(f"cannot remove {ui.short(path)}: {error.strerror}", "see who owns it") from error
 
 
-def am(run):
+def cmd_am():
     """`make am TREE=path`."""
     tree = os.environ.get("TREE")
     if not tree:
         raise ui.Failure("which tree?", "make am TREE=path/to/linux")
-    return run(tree)
+    return am.cmd_am(tree)
 
 
-@contextlib.contextmanager
-def alone(command):
-    """Commands that build take turns: they share work trees and processors."""
-    if command not in ("run", "test", "check", "mutants", "regressions", "bench", "devices", "ddw", "torture"):
-        yield
-        return
-    paths.OUT.mkdir(parents=True, exist_ok=True)
-    with open(paths.OUT / ".lock", "w", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ui.Failure(f"something else is being built in {ui.short(paths.OUT)}",
-                             "wait until it is done, or give another OUT=") from None
-        yield
-
-
-# command: module, function
+# command: function, and whether it builds below OUT
 COMMANDS = {
-    "run": ("runs.commands", "cmd_run"),
-    "test": ("runs.commands", "cmd_test"),
-    "series": ("runs.commands", "cmd_series"),
-    "verify": ("series.series", "cmd_verify"),
-    "am": ("series.am", "cmd_am"),
-    "edit": ("series.edit", "cmd_edit"),
-    "absorb": ("series.edit", "cmd_absorb"),
-    "bench": ("runs.bench", "cmd_bench"),
-    "devices": ("runs.devices", "cmd_devices"),
-    "ddw": ("runs.ddw", "cmd_ddw"),
-    "torture": ("runs.torture", "cmd_torture"),
-    "check": ("runs.check", "cmd_check"),
-    "mutants": ("runs.mutants", "cmd_mutants"),
-    "litmus": ("runs.litmus", "cmd_litmus"),
-    "regressions": ("runs.regressions", "cmd_regressions"),
+    "run": (run.cmd_run, True),
+    "test": (test.cmd_test, True),
+    "shell": (shell.cmd_shell, False),          # it takes its turn while it builds, not while somebody types
+    "series": (verify.cmd_series, False),
+    "verify": (verify.cmd_verify, False),
+    "am": (cmd_am, False),
+    "edit": (edit.cmd_edit, False),
+    "absorb": (edit.cmd_absorb, False),
+    "bench": (bench.cmd_bench, True),
+    "devices": (devices.cmd_devices, True),
+    "ddw": (ddw.cmd_ddw, True),
+    "torture": (torture.cmd_torture, True),
+    "check": (check.cmd_check, True),
+    "mutants": (mutants.cmd_mutants, True),
+    "litmus": (litmus.cmd_litmus, False),
+    "regressions": (regressions.cmd_regressions, True),
+    "verdicts": (verdicts.cmd_verdicts, False),
+    "clean": (clean, True),
 }
 
 
-def main(words):
+def check_base():
+    """BASE= names one that there is."""
+    known = sorted(path.parent.name for path in (paths.TOP / "bases").glob("*/base.toml"))
+    if paths.BASE not in known:
+        raise ui.Failure(f"there is no base {paths.BASE}", f"use BASE={' or '.join(known)}")
+
+
+def main(arguments):
     """Run one command; its result is the exit status unless it is None or a pair of counts."""
-    if len(words) != 1 or words[0] not in [*COMMANDS, "clean"]:
-        print(f"usage: python3 -m harness {'|'.join([*COMMANDS, 'clean'])}", file=sys.stderr)
+    if len(arguments) != 1 or arguments[0] not in COMMANDS:
+        print(f"usage: python3 -m harness {'|'.join(COMMANDS)}", file=sys.stderr)
         return 2
-    if words[0] == "clean":
-        return clean()
     # A plain exit on these signals lets ui.run() end the commands that it has started.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(1))
-    module, function = COMMANDS[words[0]]
+    function, builds = COMMANDS[arguments[0]]
     try:
-        command = getattr(importlib.import_module(f"harness.{module}"), function)
-        with alone(words[0]):
-            result = am(command) if words[0] == "am" else command()
+        check_base()
+        with ui.alone(paths.OUT) if builds else contextlib.nullcontext():
+            result = function()
     except ui.Failure as failure:
         ui.say()
         print(failure, file=sys.stderr)

@@ -3,6 +3,7 @@
 failures that say what happened, what to do and where the log is."""
 
 import contextlib
+import fcntl
 import os
 import re
 import signal
@@ -69,8 +70,8 @@ class Pulse:
         if now < self.next:
             return
         self.next = now + (TICK if self.terminal else HEARTBEAT)
-        words = self.status() if self.status else ""
-        line = f"  {clock(now - self.start)} {self.name}" + (f": {words}" if words else "")
+        how_far = self.status() if self.status else ""
+        line = f"  {clock(now - self.start)} {self.name}" + (f": {how_far}" if how_far else "")
         if self.terminal:
             print(f"\r\033[K{line[:100]}", end="", flush=True)
         else:
@@ -80,6 +81,19 @@ class Pulse:
         """Clear the line in place."""
         if self.terminal:
             print("\r\033[K", end="", flush=True)
+
+
+@contextlib.contextmanager
+def alone(folder):
+    """Commands that build take turns: they share the work trees and builds in that folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Failure(f"something else is being built in {short(folder)}",
+                          "wait until it is done, or give another OUT=") from None
+        yield
 
 
 class Steps:
@@ -114,14 +128,14 @@ ERRORS = (
 def first_error(text):
     """The line that says what went wrong first; make's own complaints count only if nothing else does.
     What is put before it on the way is cut: the path of the work tree, kunit.py's prefix."""
-    found = None
+    complaint = None                # of make itself
     for line in text.splitlines():
         line = re.sub(r"(\.\./)+tree/[^/]+/", "", line.removeprefix("ERROR:root:"))
         if ERRORS[-2].search(line):
-            found = found or line
+            complaint = complaint or line
         elif any(pattern.search(line) for pattern in ERRORS):
             return line.strip()
-    return found.strip() if found else None
+    return complaint.strip() if complaint else None
 
 
 def last_lines(text, count=10):

@@ -4,8 +4,9 @@
  *
  * The kernel hands on what follows "--" on its command line: names of modules to insert, in that order.
  * Without any, all of /modules is inserted, in the order of names. Then each file in /programs runs, in
- * the order of names, with the NAME=value of the command line as environment. QEMU runs with -no-reboot,
- * so a reboot is the end on every architecture.
+ * the order of names, with the NAME=value of the command line as environment. In the end a KTAP suite of
+ * one case says whether all of this succeeded. QEMU runs with -no-reboot, so a reboot is the end on every
+ * architecture.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -20,19 +21,28 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int failures;
+#include "ktap.h"
 
-static void failed(const char *what)
+#define CASE	"modules_and_programs"
+
+/* Printed in the end, for what a program prints may be a suite of its own. */
+static char failures[4096];
+
+static void __attribute__((format(printf, 1, 2))) failed(const char *format, ...)
 {
-	printf("init: %s: failed: %s\n", what, strerror(errno));
-	failures++;
+	size_t used = strlen(failures);
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(failures + used, sizeof(failures) - used, format, arguments);
+	va_end(arguments);
 }
 
 static void mount_at(const char *type, const char *where)
 {
 	mkdir(where, 0755);
 	if (mount(type, where, type, 0, ""))
-		failed(where);
+		failed("%s: %s\n", where, strerror(errno));
 }
 
 static void insert(const char *path)
@@ -40,7 +50,7 @@ static void insert(const char *path)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0 || syscall(SYS_finit_module, fd, "", 0))
-		failed(path);
+		failed("%s: %s\n", path, strerror(errno));
 	if (fd >= 0)
 		close(fd);
 }
@@ -57,12 +67,10 @@ static void run(const char *path)
 		execv(path, argv);
 		_exit(127);
 	}
-	if (pid < 0 || waitpid(pid, &status, 0) < 0) {
-		failed(path);
-	} else if (status) {
-		printf("init: %s: failed: wait status %#x\n", path, status);
-		failures++;
-	}
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		failed("%s: %s\n", path, strerror(errno));
+	else if (status)
+		failed("%s: wait status %#x\n", path, status);
 }
 
 static int visible(const struct dirent *entry)
@@ -82,6 +90,18 @@ static void each_file(const char *folder, void (*act)(const char *))
 	}
 }
 
+static void say_result(void)
+{
+	char *line = strtok(failures, "\n");
+	int good = !line;
+
+	ktap_begin("init", 1);
+	for (; line; line = strtok(NULL, "\n"))
+		ktap_note(CASE, "%s", line);
+	ktap_result(CASE, good);
+	ktap_end();
+}
+
 int main(int argc, char **argv)
 {
 	int i;
@@ -95,8 +115,7 @@ int main(int argc, char **argv)
 	if (argc < 2)
 		each_file("/modules", insert);
 	each_file("/programs", run);
-	printf("init: done, %d failed\n", failures);
-	fflush(stdout);
+	say_result();
 	sync();
 	reboot(RB_AUTOBOOT);
 	return 1;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Guest's side of `make torture`: loads the torture module twice, prints what the kernel counted.
+ * Guest's side of `make torture`: loads the torture module twice, and holds what the kernel says against
+ * what it should.
  *
  * Words of the kernel's command line: swiotlb_torture.NAME=VALUE are parameters of the module, and
  * debugfs.PATH=VALUE is written to /sys/kernel/debug/PATH before. The first run is left to its end, the
  * second is unloaded in the middle.
  */
-#include <dirent.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,101 +17,177 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define DEBUGFS "/sys/kernel/debug"
-#define MODULE "swiotlb_torture"
+#include "ktap.h"
 
-static void die(const char *what)
+#define DEBUGFS "/sys/kernel/debug/"
+#define COUNTERS DEBUGFS "swiotlb/"
+#define MODULE "swiotlb_torture"
+#define SAYS "swiotlb-torture: "	/* begins what the module prints */
+#define END "--- End of test: "
+
+enum {
+	LATE	= 300,		/* seconds after which a run that should have ended has not */
+	MIDDLE	= 2,		/* seconds after which the second run is cut off */
+};
+
+static int kmsg;
+
+/* A run of the module, as far as the kernel's log tells. */
+struct run {
+	const char *name;		/* of its case */
+	int seconds;
+	int cut;			/* off by unloading the module, after as many seconds */
+	int ended, succeeded;
+	char statistics[512];		/* the last line of them */
+};
+
+/* Prints why a case fails; returns that it does. */
+static int fails(const char *name, const char *what)
 {
-	printf("torture: %s: %s\n", what, strerror(errno));
-	exit(1);
+	ktap_note(name, "%s: %s", what, strerror(errno));
+	return 0;
 }
 
-static size_t read_file(const char *path, char *text, size_t size)
+static int read_file(const char *path, char *text, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t got = fd < 0 ? -1 : read(fd, text, size - 1);
+	ssize_t length = fd < 0 ? -1 : read(fd, text, size - 1);
 
-	if (got < 0)
-		die(path);
-	close(fd);
-	text[got] = '\0';
-	return got;
+	if (fd >= 0)
+		close(fd);
+	text[length < 0 ? 0 : length] = '\0';
+	return length >= 0;
 }
 
-static void write_debugfs(char *word)
+static int write_debugfs(const char *name, char *word)
 {
 	char path[512], *value = strchr(word, '=');
-	int fd;
+	int fd, good;
 
 	if (!value)
-		return;
+		return 1;
 	*value++ = '\0';
-	snprintf(path, sizeof(path), DEBUGFS "/%s", word);
+	snprintf(path, sizeof(path), DEBUGFS "%s", word);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0 || write(fd, value, strlen(value)) < 0)
-		die(path);
-	close(fd);
+	good = fd >= 0 && write(fd, value, strlen(value)) >= 0;
+	if (fd >= 0)
+		close(fd);
+	return good || fails(name, path);
 }
 
-static void load(const char *parameters)
+/* Takes what the module has said since the last call; its complaints become notes of the run's case. */
+static void listen_to(struct run *run)
 {
-	int fd = open("/torture/" MODULE ".ko", O_RDONLY | O_CLOEXEC);
+	char record[2048], *line;
+	ssize_t length;
+
+	/* EPIPE: records were overwritten before they were read */
+	while ((length = read(kmsg, record, sizeof(record) - 1)) > 0 || (length < 0 && errno == EPIPE)) {
+		record[length < 0 ? 0 : length] = '\0';
+		line = strstr(record, ";" SAYS);
+		if (!line)
+			continue;
+		line = strtok(line + strlen(";" SAYS), "\n");
+		if (!strncmp(line, "!!! ", 4)) {
+			ktap_note(run->name, "%s", line);
+		} else if (!strncmp(line, "bounced: ", strlen("bounced: "))) {
+			snprintf(run->statistics, sizeof(run->statistics), "%s", line);
+		} else if (!strncmp(line, END, strlen(END))) {
+			run->ended = 1;
+			run->succeeded = !strncmp(line + strlen(END), "SUCCESS", strlen("SUCCESS"));
+		}
+	}
+}
+
+/* name: number name: number ... */
+static void show_statistics(const struct run *run)
+{
+	unsigned long long number;
+	const char *at = run->statistics;
+	char name[32];
+	int length;
+
+	while (sscanf(at, " %31[a-z]: %llu%n", name, &number, &length) == 2) {
+		ktap_value(run->name, name, number);
+		at += length;
+	}
+}
+
+/* Loads and unloads the module; whether the run was as it should. */
+static int torture(struct run *run, const char *parameters)
+{
+	int fd = open("/torture/" MODULE ".ko", O_RDONLY | O_CLOEXEC), by_itself;
+	int patience = run->cut ? 0 : LATE;
 
 	if (fd < 0 || syscall(SYS_finit_module, fd, parameters, 0))
-		die("loading");
+		return fails(run->name, "loading");
 	close(fd);
-}
-
-static void unload(void)
-{
-	if (syscall(SYS_delete_module, MODULE, O_NONBLOCK))
-		die("unloading");
-}
-
-/* Numbers only: one line each */
-static void print_folder(const char *folder)
-{
-	DIR *dir = opendir(folder);
-	char path[512], text[64];
-	struct dirent *entry;
-
-	while (dir && (entry = readdir(dir))) {
-		if (entry->d_type != DT_REG)
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-		text[read_file(path, text, sizeof(text)) - 1] = '\0';
-		printf("torture: %s %s\n", entry->d_name, text);
+	sleep(run->seconds);
+	for (listen_to(run); !run->ended && patience; patience--) {
+		sleep(1);
+		listen_to(run);
 	}
-	if (dir)
-		closedir(dir);
+	by_itself = run->ended;
+	if (syscall(SYS_delete_module, MODULE, O_NONBLOCK))
+		return fails(run->name, "unloading");
+	listen_to(run);
+	show_statistics(run);
+	if (!run->ended)
+		ktap_note(run->name, "it did not say how it ended");
+	else if (by_itself == run->cut)
+		ktap_note(run->name, by_itself ? "it ended by itself" : "it did not end by itself");
+	else if (!run->succeeded)
+		ktap_note(run->name, "it says that it failed");
+	return run->succeeded && by_itself != run->cut;
+}
+
+/* A counter that has to be zero, or must not be; prints it as a value of the case. */
+static int counter(const char *name, const char *file, const char *what, int zero)
+{
+	char path[128], text[64];
+	unsigned long long number;
+
+	snprintf(path, sizeof(path), COUNTERS "%s", file);
+	if (!read_file(path, text, sizeof(text)) || !isdigit(text[0]))
+		return fails(name, path);
+	number = strtoull(text, NULL, 10);
+	ktap_value(name, what, number);
+	if (zero == (number == 0))
+		return 1;
+	ktap_note(name, zero ? "%s is not 0 in the end" : "%s is 0", what);
+	return 0;
 }
 
 int main(void)
 {
+	struct run first = { .name = "runs_to_its_end" };
+	struct run second = { .name = "unloaded_in_the_middle", .seconds = MIDDLE, .cut = 1 };
 	char line[4096], parameters[4096] = "", *word;
-	unsigned int duration = 0;
+	int good;
 
-	if (mount("debugfs", DEBUGFS, "debugfs", 0, ""))
-		die(DEBUGFS);
-	read_file("/proc/cmdline", line, sizeof(line));
+	ktap_begin(MODULE, 4);
+	kmsg = open("/dev/kmsg", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	good = kmsg >= 0 || fails(first.name, "/dev/kmsg");
+	good &= !mount("debugfs", DEBUGFS, "debugfs", 0, "") || fails(first.name, DEBUGFS);
+	good &= read_file("/proc/cmdline", line, sizeof(line)) || fails(first.name, "/proc/cmdline");
+	lseek(kmsg, 0, SEEK_END);
 	for (word = strtok(line, " \n"); word; word = strtok(NULL, " \n")) {
 		if (!strncmp(word, MODULE ".", strlen(MODULE "."))) {
 			word += strlen(MODULE ".");
-			if (!strncmp(word, "duration=", strlen("duration=")))
-				duration = atoi(strchr(word, '=') + 1);
+			sscanf(word, "duration=%d", &first.seconds);
 			strcat(strcat(parameters, word), " ");
 		} else if (!strncmp(word, "debugfs.", strlen("debugfs."))) {
-			write_debugfs(word + strlen("debugfs."));
+			good &= write_debugfs(first.name, word + strlen("debugfs."));
 		}
 	}
-	load(parameters);
-	sleep(duration + 1);
-	unload();
+	ktap_result(first.name, good & torture(&first, parameters));
 	strcat(parameters, "duration=0 seed=2");
-	load(parameters);
-	sleep(2);
-	unload();
-	print_folder(DEBUGFS "/swiotlb");
-	print_folder(DEBUGFS "/swiotlb/overflow");
+	ktap_result(second.name, torture(&second, parameters));
+	ktap_result("pool_overflows", counter("pool_overflows", "overflow/total", "overflowed", 0));
+	good = counter("nothing_is_left", "io_tlb_used", "io_tlb_used", 1);
+	good &= counter("nothing_is_left", "overflow/buffers", "buffers", 1);
+	good &= counter("nothing_is_left", "overflow/bytes", "bytes", 1);
+	ktap_result("nothing_is_left", good);
+	ktap_end();
 	return 0;
 }

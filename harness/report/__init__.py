@@ -6,8 +6,8 @@ import sys
 from harness.report.junit import write
 from harness.report.ktap import END, STAMP, TROUBLE, Case, Report, Suite, parse
 from harness.report.table import finish, summary, table
-from harness.report.verdict import judge
+from harness.report.verdict import guest, judge
 
-__all__ = ["Case", "END", "Report", "STAMP", "Suite", "TROUBLE", "finish", "judge", "parse", "summary", "table",
-           "write"]
+__all__ = ["Case", "END", "Report", "STAMP", "Suite", "TROUBLE", "finish", "guest", "judge", "parse", "summary",
+           "table", "write"]
 report = sys.modules[__name__]          # `from harness.report import report` still works

@@ -88,8 +88,8 @@ class Report:
         return next((case for case in self.cases() if case.full == full), None)
 
     def values(self):
-        """{name: (number, unit)} of all cases."""
-        return {name: value for case in self.cases() for name, value in case.values.items()}
+        """{name: (number, unit)} of all cases; a name that several have is the first one's."""
+        return {name: value for case in reversed(self.cases()) for name, value in case.values.items()}
 
     def troubles(self):
         """Failures that are no case's: those of the lane and those of its suites."""

@@ -1,6 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
 """Decides what passed."""
 
+from harness import ui
+from harness.report import ktap
+
+
+def guest(log, lane, hung=False):
+    """The Report of the console of a guest with the harness's /init, which has to do all of its work."""
+    report = ktap.parse(log.read_text(encoding="utf-8", errors="replace"), lane, ui.short(log))
+    report.hung = hung
+    if not report.done:
+        report.problems.append("the guest did not do all of its work")
+    return report
+
 
 def judge(report, suites, may_skip=()):
     """Hold a report against what the lane expects: suites with their number of cases, allowed skips."""

@@ -9,8 +9,8 @@ import re
 import tomllib
 from dataclasses import dataclass, field
 
-from harness import paths, ui
-from harness.report import report
+from harness import paths, report, ui
+from harness.guest import qemu
 from harness.source import kbuild
 
 WATCHDOG = 900          # seconds for a guest; it needs a few, so this only ends a hang
@@ -31,7 +31,6 @@ class Lane:
     name: str
     kernel: Kernel
     suites: dict                        # name: number of cases
-    parts: dict                         # name of a suite: part of the series that it tests
     boot: list = field(default_factory=list)
     qemu: list = field(default_factory=list)
     glob: str = ""
@@ -40,6 +39,7 @@ class Lane:
     long: bool = False
     torture: int = 0                    # seconds; 0: a lane of KUnit suites
     outside: list = field(default_factory=list)
+    parts: dict = field(default_factory=dict)           # name of a suite: part of the series that it tests
 
 
 def load(base):
@@ -92,7 +92,7 @@ def kunit(kernel, use, command, arguments, log, **options):
     """Call the tree's kunit.py."""
     tree, build_folder = tree_dir(use), build_dir(kernel, use)
     cmd = ["python3", tree / "tools/testing/kunit/kunit.py", command, f"--build_dir={build_folder}",
-           f"--arch={kernel.arch}", f"--qemu_config={paths.base_dir() / 'qemu' / kernel.arch}.py",
+           f"--arch={kernel.arch}", f"--qemu_config={qemu.kunit_config(kernel.arch)}",
            f"--cross_compile={kbuild.prefix(kernel.arch)}"]
     cmd += [f"--kunitconfig={fragment(name)}.config" for name in kernel.fragments]
     cmd += [f"--make_options={variable}" for variable in kbuild.variables(kernel.arch, tree, build_folder)]
@@ -124,13 +124,22 @@ def without_unknown(text, defined):
     return "".join(line for line in text.splitlines(True) if known(line))
 
 
+def defined(tree):
+    """The options of a tree."""
+    return {name for path in tree.rglob("Kconfig*") for name in DEFINED.findall(path.read_text(encoding="utf-8"))}
+
+
+def fragment_of(name, options):
+    """The text of a fragment, with those options only."""
+    return without_unknown(fragment(f"{name}.config").read_text(encoding="utf-8"), options)
+
+
 def known_to(tree, kernel, use):
     """The kernel with those options only that the tree has: earlier commits lack what later ones bring."""
-    defined = {name for path in tree.rglob("Kconfig*") for name in DEFINED.findall(path.read_text(encoding="utf-8"))}
-    text = "".join(fragment(f"{name}.config").read_text(encoding="utf-8") for name in kernel.fragments)
+    options = defined(tree)
     path = out(use) / "kunit" / f"{kernel.name}.config"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(without_unknown(text, defined), encoding="utf-8")
+    path.write_text("".join(fragment_of(name, options) for name in kernel.fragments), encoding="utf-8")
     return Kernel(kernel.name, kernel.arch, [str(path.with_suffix(""))])
 
 

@@ -20,6 +20,7 @@ from harness import paths, ui
 from harness.report import report
 from harness.runs import lkmm, ordering
 from harness.runs.lkmm import FENCES, LOCKS, READS, WRITES, Event
+from harness.source import base as bases
 
 FOLDER = "tools/memory-model/litmus-tests"
 LANE = "litmus"
@@ -565,7 +566,6 @@ def check(repo, commit):
 
 def cmd_litmus():
     """make litmus."""
-    from harness.source import base as bases
     base = bases.load(paths.BASE)
     steps = ui.Steps("litmus", 2)
     with steps.step(f"fetch Linux {paths.BASE}"):

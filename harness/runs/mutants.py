@@ -1,90 +1,46 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make mutants`: break each property on purpose, and see that its test notices.
+"""`make mutants`: break each property on purpose, and see that its test notices. See series/mutants.py for what a
+mutant is; one that does not apply, build or run its suite shows nothing and is an error, too.
 
-A mutant is a patch series/<base>/mutants/NAME.patch to the composed tree, with a header:
-
-    Property: what the broken line is there for
-    Breaks: suite.case [suite.case ...]     every one of these has to fail; or `panic`, or `hang`
-    Lane: a lane of lanes.toml; or `litmus`, which boots nothing: the litmus tests NAME that it breaks, as
-        litmus.NAME, are no longer tied to the code (see ordering.py)
-
-A mutant that does not apply, build or run its suite shows nothing and is an error, too.
+MUTANTS='swiotlb/* v7s/range-iova' chooses.
 """
 
-import os
 import re
-from dataclasses import dataclass
 
-from harness import paths, ui
-from harness.report import report
+from harness import paths, report, ui
 from harness.runs import lanes, litmus, ordering
-from harness.source import kbuild, packages
+from harness.runs.choice import matching
+from harness.series import compose
+from harness.series import mutants as patches
+from harness.series.mutants import LITMUS
+from harness.source import debian, kbuild
 
 USE = "mutants"
 TIMEOUT = 240           # seconds; a mutant may well hang, and no suite needs a tenth of this
-DRASTIC = ("panic", "hang")
 
 
-@dataclass
-class Mutant:
-    """One patch and what it says about itself."""
-    name: str
-    path: object
-    property: str
-    breaks: list
-    lane: str
-
-    @property
-    def suites(self):
-        """The suites to boot; none means all."""
-        return sorted({case.split(".")[0] for case in self.breaks if case not in DRASTIC})
-
-
-def read(name, text, path=None):
-    """A Mutant from the text of its patch."""
-    header, found, _ = text.partition("\n--- ")
-    fields = dict(re.findall(r"^(Property|Breaks|Lane): *(\S.*?) *$", header, re.M))
-    missing = [key for key in ("Property", "Breaks", "Lane") if key not in fields]
-    if missing or not found:
-        raise ui.Failure(f"mutant {name} has no {', '.join(missing) or 'diff'}",
-                         "compare with the comment at the top of harness/mutants.py")
-    breaks = fields["Breaks"].replace(",", " ").split()
-    wrong = [word for word in breaks if word not in DRASTIC and not re.fullmatch(r"[^.\s]+\.[^.\s]+", word)]
-    if wrong or (len(breaks) > 1 and set(breaks) & set(DRASTIC)):
-        raise ui.Failure(f"mutant {name} breaks `{fields['Breaks']}`",
-                         "name cases as suite.case, or say panic or hang alone")
-    if {word.startswith("litmus.") for word in breaks} != {fields["Lane"] == litmus.LANE}:
-        raise ui.Failure(f"mutant {name} breaks `{fields['Breaks']}` in lane {fields['Lane']}",
-                         "litmus tests are for lane litmus, and nothing else is")
-    return Mutant(name, path, fields["Property"], breaks, fields["Lane"])
-
-
-def load(known):
-    """All mutants of the base, or those that MUTANTS= names."""
-    folder = paths.TOP / "series" / paths.BASE / "mutants"
-    found = [read(path.stem, path.read_text(encoding="utf-8"), path) for path in sorted(folder.glob("*.patch"))]
-    for mutant in found:
-        if mutant.lane not in [*known, litmus.LANE]:
+def chosen(top, known):
+    """All mutants, or those that MUTANTS= names; each has to be for a lane that there is."""
+    every = patches.load(top)
+    for mutant in every:
+        if mutant.lane not in [*known, LITMUS]:
             raise ui.Failure(f"mutant {mutant.name} wants lane {mutant.lane}, which does not exist",
-                             f"use one of {' '.join([*known, litmus.LANE])}")
-    names = os.environ.get("MUTANTS", "").replace(",", " ").split()
-    unknown = set(names) - {mutant.name for mutant in found}
-    if unknown or not found:
-        raise ui.Failure(f"there is no mutant {' '.join(sorted(unknown))}".rstrip(), f"see {ui.short(folder)}")
-    return [mutant for mutant in found if not names or mutant.name in names]
+                             f"use one of {' '.join([*known, LITMUS])}")
+    names = matching("MUTANTS", [mutant.name for mutant in every], "mutant")
+    return [mutant for mutant in every if mutant.name in names]
 
 
-def verdict(mutant, result, sound):
+def verdict(breaks, result, sound):
     """killed, survived or invalid, with a word on why. `sound` is the report of the unbroken tree."""
-    if mutant.breaks == ["hang"]:
+    if breaks == ["hang"]:
         return ("killed", "") if result.hung else ("survived", "the guest did not hang")
-    if mutant.breaks == ["panic"]:
+    if breaks == ["panic"]:
         panicked = any("Kernel panic" in why for why in
                        result.troubles() + [line for case in result.cases() for line in case.problems])
         return ("killed", "") if panicked else ("survived", "the guest did not panic")
     if not result.suites:
         return "invalid", "no suite came to run"
-    for name in mutant.breaks:
+    for name in breaks:
         if sound.find(name) is None:
             return "invalid", f"there is no case {name}"
         case = result.find(name) or crashed(name, result, sound)
@@ -108,10 +64,15 @@ def crashed(name, result, sound):
     return None
 
 
+def log_name(mutant):
+    """Its name as that of a file."""
+    return mutant.name.replace("/", "-")
+
+
 def patch(mutant):
     """Apply a mutant to the work tree, which holds nothing but the series."""
     ui.run(["patch", "-p1", "--fuzz=0", "--batch", "--no-backup-if-mismatch", "-i", mutant.path],
-           lanes.log_dir(USE) / f"{mutant.name}.patch.log", cwd=lanes.tree_dir(USE), name="patch")
+           paths.log_dir(USE) / f"{log_name(mutant)}.patch.log", cwd=paths.tree_dir(USE), name="patch")
 
 
 def ties(tests, top):
@@ -119,12 +80,12 @@ def ties(tests, top):
     return {f"litmus.{name}": ordering.untied(name, test.text, top) for name, test in tests.items()}
 
 
-def untied(mutant, found):
-    """killed, survived or invalid, for a mutant of the litmus lane; `found` is of ties()."""
-    for name in mutant.breaks:
-        if name not in found:
+def untied(breaks, tied):
+    """killed, survived or invalid, for a mutant of the litmus lane; `tied` is of ties()."""
+    for name in breaks:
+        if name not in tied:
             return "invalid", f"there is no {name}"
-        if not found[name]:
+        if not tied[name]:
             return "survived", f"{name} agrees with the code"
     return "killed", ""
 
@@ -133,49 +94,57 @@ def hunt(mutant, lane, sound):
     """Build and boot one mutant: its verdict and the log to look at."""
     try:
         patch(mutant)
-        if mutant.lane == litmus.LANE:
-            return (*untied(mutant, ties(litmus.load(), lanes.tree_dir(USE))),
-                    lanes.log_dir(USE) / f"{mutant.name}.patch.log")
-        lanes.build(lane.kernel, USE)
+        if mutant.lane == LITMUS:
+            return (*untied(mutant.breaks, ties(litmus.load(), paths.tree_dir(USE))),
+                    paths.log_dir(USE) / f"{log_name(mutant)}.patch.log")
+        lanes.build(lane.kernel, USE, log_name(mutant))
     except ui.Failure as failure:
         return "invalid", failure.what, failure.log
     verdicts = []
     for suite in mutant.suites or [""]:
-        mine = Mutant(mutant.name, mutant.path, mutant.property,
-                      [name for name in mutant.breaks if not suite or name.startswith(f"{suite}.")], mutant.lane)
-        result = lanes.boot(lane, USE, suite, f"{mutant.name}{'.' if suite else ''}{suite}", TIMEOUT)
-        verdicts.append((*verdict(mine, result, sound), result.log))
-    return next((found for found in verdicts if found[0] != "killed"), verdicts[0])
+        breaks = [name for name in mutant.breaks if not suite or name.startswith(f"{suite}.")]
+        result = lanes.boot(lane, USE, suite, f"{log_name(mutant)}{'.' if suite else ''}{suite}", TIMEOUT)
+        verdicts.append((*verdict(breaks, result, sound), result.log))
+    return next((done for done in verdicts if done[0] != "killed"), verdicts[0])
 
 
 def whole(name, lane):
     """The report of a lane on the unbroken tree, which has to pass; there is none for litmus tests."""
-    if name == litmus.LANE:
-        wrong = [f"{test}: {why}" for test, found in ties(litmus.load(), lanes.tree_dir(USE)).items() for why in found]
+    if name == LITMUS:
+        wrong = [f"{test}: {why}" for test, found in ties(litmus.load(), paths.tree_dir(USE)).items() for why in found]
         if wrong:
             raise ui.Failure(f"lane {name} fails before anything is broken: {wrong[0]}", "make litmus")
         return None
     lanes.build(lane.kernel, USE)
-    found = report.judge(lanes.boot(lane, USE), lane.suites, lane.may_skip)
-    if found.count("failed"):
-        for line in report.summary([found]):
+    sound = report.judge(lanes.boot(lane, USE), lane.suites, lane.may_skip)
+    if sound.count("failed"):
+        for line in report.summary([sound]):
             ui.say(line)
-        raise ui.Failure(f"lane {name} fails before anything is broken", "make test", found.log)
-    return found
+        raise ui.Failure(f"lane {name} fails before anything is broken", "make test", sound.log)
+    return sound
+
+
+def finish(rows, bad):
+    """Print the table and what is wrong; the exit status."""
+    ui.say()
+    for line in [*report.table(("mutant", "lane", "breaks", "result"), rows), *bad]:
+        ui.say(line)
+    ui.say(f"{len(rows) - len(bad)} killed, {len(bad)} survived or invalid")
+    return 1 if bad or not rows else 0
 
 
 def cmd_mutants():
     """First the series as it is has to pass; then each mutant has to fail."""
-    from harness.series import series
     known = lanes.load(paths.BASE)
-    mutants = load(known)
+    mutants = chosen(paths.TOP, known)
     needed = {mutant.lane: known.get(mutant.lane) for mutant in mutants}
     steps = ui.Steps("mutants", 2 + len(needed) + len(mutants))
     with steps.step("look for packages"):
-        packages.ensure([*kbuild.packages(sorted({lane.kernel.arch for lane in needed.values() if lane})), "patch"])
+        debian.ensure([*kbuild.packages(sorted({lane.kernel.arch for lane in needed.values() if lane})), "patch"])
     with steps.step("compose the series"):
-        tip = series.prepare(paths.BASE)
-        tip.checkout(tip.tip, lanes.tree_dir(USE))
+        composed = compose.prepare()
+        composed.checkout(composed.tip, paths.tree_dir(USE))
+        patches.check(composed)
     sound = {}
     for name, lane in needed.items():
         with steps.step(f"{name}: the series as it is"):
@@ -184,16 +153,13 @@ def cmd_mutants():
     try:
         for mutant in sorted(mutants, key=lambda mutant: list(needed).index(mutant.lane)):
             with steps.step(mutant.name):
-                found, why, log = hunt(mutant, needed[mutant.lane], sound[mutant.lane])
-                tip.checkout(tip.tip, lanes.tree_dir(USE))
-            rows.append((mutant.name, mutant.lane, " ".join(mutant.breaks), found))
-            ui.say(f"  {found}{': ' if why else ''}{why}")
-            if found != "killed":
-                bad.append(f"{found}: {mutant.name}: {mutant.property}\n    {why}\n    log: {ui.short(log)}")
+                result, why, log = hunt(mutant, needed[mutant.lane], sound[mutant.lane])
+                composed.checkout(composed.tip, paths.tree_dir(USE))
+            rows.append((mutant.name, mutant.lane, " ".join(mutant.breaks), result))
+            ui.say(f"  {result}{': ' if why else ''}{why}")
+            if result != "killed":
+                bad.append(f"{result}: {mutant.name}: {mutant.property}\n    {why}"
+                           + (f"\n    log: {ui.short(log)}" if log else ""))
     finally:
-        tip.checkout(tip.tip, lanes.tree_dir(USE))
-    ui.say()
-    for line in [*report.table(("mutant", "lane", "breaks", "result"), rows), *bad]:
-        ui.say(line)
-    ui.say(f"{len(rows) - len(bad)} killed, {len(bad)} survived or invalid")
-    return 1 if bad else 0
+        composed.checkout(composed.tip, paths.tree_dir(USE))
+    return finish(rows, bad)

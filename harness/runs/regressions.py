@@ -1,104 +1,176 @@
 # SPDX-License-Identifier: GPL-2.0
-"""`make regressions`: the bugs of the base that a suite shows, before the series mends them and after.
+"""`make regressions`: each fix is needed, and its test shows it.
 
-The suite runs twice: on the series up to the commit that brings it, and on the whole series.  The cases that
-bases/<base>/regressions.toml names have to fail before, all others have to pass, and all have to pass after.
+Of each fix that bases/<base>/regressions.toml names, the tree of its test's commit is built without the fix, and
+booted: exactly the named cases fail, all others of their suites pass. With the fix, all pass.
+
+FIX='v7s/range swiotlb/*' chooses.
 """
 
-import re
+import tempfile
 import tomllib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from harness import paths, ui
-from harness.report import report
+from harness import git, paths, report, ui
 from harness.runs import lanes
-from harness.source import kbuild, packages
+from harness.runs.choice import matching
+from harness.series import compose
+from harness.source import debian, kbuild
 
 USE = "regressions"
+KEYS = {"commit", "test", "lane", "cases", "crash"}
+
+
+@dataclass
+class Fix:
+    """An entry of regressions.toml."""
+    commit: str         # part/name of the fix
+    test: str           # of the commit that brings its test, or of the last one that the test needs
+    lane: lanes.Lane
+    cases: list         # suite.case
+    crash: bool         # the guest ends in the first of the cases; what comes after it is not looked at
+
+    @property
+    def suites(self):
+        """Those of the cases."""
+        return list(dict.fromkeys(case.split(".")[0] for case in self.cases))
 
 
 def load(base, known):
-    """[(suite, lane, commit before, cases)] of a base's regressions.toml."""
+    """The fixes of a base's regressions.toml."""
     path = paths.TOP / "bases" / base / "regressions.toml"
+    return read(path.read_text(encoding="utf-8"), known, ui.short(path))
+
+
+def read(text, known, name="regressions.toml"):
+    """The fixes in a text; anything not understood is an error."""
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))["suite"]
-        return [(entry["name"], known[entry["lane"]], entry["before"], entry["cases"]) for entry in entries]
-    except (tomllib.TOMLDecodeError, KeyError) as error:
-        raise ui.Failure(f"{ui.short(path)} is wrong: {error}", "compare with the comment at its top") from error
+        entries = tomllib.loads(text)["fix"]
+        wrong = [f"unknown key {key}" for entry in entries for key in entry if key not in KEYS]
+        fixes = [Fix(entry["commit"], entry["test"], known[entry["lane"]], entry["cases"], entry.get("crash", False))
+                 for entry in entries]
+    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise ui.Failure(f"{name} is wrong: {error}", "compare with the comment at its top") from error
+    for fix in fixes:
+        wrong += [f"{fix.commit}: no cases"] if not fix.cases else []
+        wrong += [f"{fix.commit}: {suite} is not in lane {fix.lane.name}" for suite in fix.suites
+                  if suite not in fix.lane.suites]
+    if wrong:
+        raise ui.Failure(f"{name} is wrong: {wrong[0]}", "compare with the comment at its top")
+    return fixes
 
 
-def judged(suite, before, after, expected):
-    """Rows of the table, and what is wrong with them, for two reports of a suite."""
+def chosen(fixes):
+    """All fixes, or those that FIX= names."""
+    names = matching("FIX", list(dict.fromkeys(fix.commit for fix in fixes)), "fix")
+    return [fix for fix in fixes if fix.commit in names]
+
+
+def ordered(fixes, composed):
+    """[(position of the test's commit, Fix)] in the order of the series, so that little is built again."""
+    ids = [commit.id for commit in composed.commits]
+    for fix in fixes:
+        for name in (fix.commit, fix.test):
+            if name not in ids:
+                raise ui.Failure(f"regressions.toml names {name}, which is no commit of the series", "see series/")
+        if ids.index(fix.commit) > ids.index(fix.test):
+            raise ui.Failure(f"regressions.toml: {fix.test} comes before {fix.commit}, which it tests",
+                             "put a fix before its test")
+    return sorted(((ids.index(fix.test), fix) for fix in fixes), key=lambda pair: (pair[0], pair[1].lane.kernel.name))
+
+
+def without(composed, fix):
+    """A commit with the tree of the fix's test and without the fix."""
+    commits = {commit.id: commit for commit in composed.commits}
+    repaired, test = commits[fix.commit], commits[fix.test]
+    with tempfile.TemporaryDirectory() as tmp:
+        who = git.identity("harness", "harness@localhost", "1000000000 +0000")
+        repo = composed.base.repo.with_env(GIT_INDEX_FILE=f"{tmp}/index", **who)
+        repo.raw("read-tree", test.commit)
+        diff = repo.raw("diff-tree", *git.DIFF, composed.parent(repaired), repaired.commit)
+        done = repo.try_("apply", "-R", "--cached", "--whitespace=nowarn", "-p1", stdin=diff)
+        if done.returncode:
+            words = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+            raise ui.Failure(f"{fix.commit} cannot be taken back at {fix.test}: {words[0]}",
+                             "name an earlier commit as its test, or change what both touch in one of them")
+        return repo.out("commit-tree", repo.out("write-tree"), "-p", test.commit, stdin=b"without a fix\n")
+
+
+def judged(fix, without_fix, with_fix):
+    """Rows of the table, and what is wrong with them, for the reports without and with the fix: {suite: Report}."""
     rows, bad = [], []
-    for case in after.cases():
-        was = before.find(case.full)
-        was = was.status if was else "missing"
-        named = case.name in expected
-        if named or was == "failed":
-            rows.append((case.full, was, case.status))
-        if named != (was == "failed"):
-            bad.append(f"{case.full} {'does not fail' if named else 'fails'} without the series")
-        if case.status == "failed":
-            bad.append(f"{case.full} fails with the series")
-    missing = set(expected) - {case.name for case in after.cases()}
-    bad += [f"{suite} has no case {name}" for name in sorted(missing)]
-    return rows, bad
+    for suite in fix.suites:
+        before, after = without_fix[suite], with_fix[suite]
+        bad += [f"with the fix: {why}" for why in after.troubles()]
+        if not fix.crash:
+            bad += [f"without the fix: {why}" for why in before.troubles()]
+        elif before.ended:
+            bad.append(f"{suite}: the guest does not crash without the fix")
+        for case in after.cases():
+            was = before.find(case.full)
+            status, named = was.status if was else "missing", case.full in fix.cases
+            if named or status != case.status:
+                rows.append((fix.commit, case.full, status, case.status))
+            if case.status == "failed":
+                bad.append(f"{case.full} fails with the fix")
+            if status == "missing" and fix.crash:
+                continue
+            if named != (status == "failed") or status == "missing":
+                what = "does not fail" if named else {"failed": "fails", "missing": "does not run"}.get(status, status)
+                bad.append(f"{case.full} {what} without the fix")
+        bad += [f"there is no case {name}" for name in fix.cases if name.startswith(f"{suite}.") and not after.find(name)]
+    if fix.crash and not any(report_.find(name) for report_ in without_fix.values() for name in fix.cases):
+        bad.append("the guest ended before any of the cases")
+    return rows, [f"{fix.commit}: {why}" for why in bad]
 
 
-DEFINED = re.compile(r"^\s*(?:menu)?config\s+(\w+)", re.M)
-OPTION = re.compile(r"(?:# )?CONFIG_(\w+)")
+def boot(composed, commit, fix, when):
+    """Build a commit, and boot the fix's suites: {suite: Report}, judged by what ran, not by the lane's counts: a
+    suite may get more cases later."""
+    composed.checkout(commit, paths.tree_dir(USE))
+    kernel = lanes.known_to(paths.tree_dir(USE), fix.lane.kernel, USE)
+    name = f"{fix.commit.replace('/', '-')}.{fix.lane.name}.{when}"
+    lanes.build(kernel, USE, name)
+    found = {}
+    for suite in fix.suites:
+        booted = lanes.boot(replace(fix.lane, kernel=kernel), USE, suite, f"{name}.{suite}")
+        ran = sum(case.suite == suite for case in booted.cases())
+        found[suite] = report.judge(booted, {suite: ran}, fix.lane.may_skip)
+    return found
 
 
-def without_unknown(text, defined):
-    """A fragment without the lines for options that a tree does not define."""
-    def keep(line):
-        option = OPTION.match(line)
-        return not option or option.group(1) in defined
-    return "".join(line for line in text.splitlines(True) if keep(line))
-
-
-def known_to(tree, kernel):
-    """The kernel with those options only that the tree has: earlier commits lack what later ones bring."""
-    defined = {name for path in tree.rglob("Kconfig*") for name in DEFINED.findall(path.read_text(encoding="utf-8"))}
-    source = paths.TOP / "bases" / paths.BASE / "kunit"
-    text = "".join((source / f"{name}.config").read_text(encoding="utf-8") for name in kernel.fragments)
-    path = lanes.out(USE) / "kunit" / kernel.name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_name(f"{kernel.name}.config").write_text(without_unknown(text, defined), encoding="utf-8")
-    return lanes.Kernel(kernel.name, kernel.arch, [str(path)])
+def finish(rows, bad):
+    """Print the table and what is wrong; the exit status."""
+    ui.say()
+    for line in report.table(("fix", "case", "without it", "with it"), rows):
+        ui.say(line)
+    for line in bad:
+        ui.say(f"FAILED: {line}")
+    ui.say(f"logs: {ui.short(paths.log_dir(USE))}")
+    ui.say(f"{len(rows)} cases differ, {len(bad)} surprises")
+    return 1 if bad or not rows else 0
 
 
 def cmd_regressions():
-    """Run each suite before and after; any surprise is a failure."""
-    from harness.series import series
-    entries = load(paths.BASE, lanes.load(paths.BASE))
-    steps = ui.Steps("regressions", 2 + 4 * len(entries))
+    """Boot each fix's test without and with it; any surprise is a failure."""
+    fixes = chosen(load(paths.BASE, lanes.load(paths.BASE)))
+    composed = compose.prepare()
+    order = ordered(fixes, composed)
+    steps = ui.Steps("regressions", 1 + 2 * len(order))
     with steps.step("look for packages"):
-        packages.ensure(kbuild.packages(sorted({lane.kernel.arch for _, lane, _, _ in entries})))
-    with steps.step("compose the series"):
-        tip = series.prepare(paths.BASE)
-    commits = {commit.id: commit.commit for commit in tip.commits}
-    results = {}
-    # all of what is before first, so that each tree is built once
-    for when in ("before", "after"):
-        for suite, lane, before, _ in sorted(entries, key=lambda entry: entry[2]):
-            if before not in commits:
-                raise ui.Failure(f"regressions.toml names {before}, which is no commit of the series", "see series/order")
-            tip.checkout(commits[before] if when == "before" else tip.tip, lanes.tree_dir(USE))
-            with steps.step(f"build {lane.kernel.name}, {when}"):
-                kernel = known_to(lanes.tree_dir(USE), lane.kernel)
-                lanes.build(kernel, USE)
-            with steps.step(f"boot {lane.name}, {when}"):
-                booted = lanes.boot(replace(lane, kernel=kernel), USE, suite, f"{lane.name}.{when}")
-                results[suite, lane.name, when] = report.judge(booted, {suite: lane.suites[suite]}, lane.may_skip)
-    bad = []
-    for suite, lane, _, expected in entries:
-        rows, wrong = judged(suite, results[suite, lane.name, "before"], results[suite, lane.name, "after"], expected)
-        ui.say(f"\n{lane.name}")
-        for line in report.table(("case", "without the series", "with it"), rows):
-            ui.say(line)
-        bad += [f"{lane.name}: {why}" for why in wrong]
-    for line in bad:
-        ui.say(line)
-    ui.say(f"logs: {ui.short(lanes.log_dir(USE))}")
-    return 1 if bad else 0
+        debian.ensure(kbuild.packages(sorted({fix.lane.kernel.arch for fix in fixes})))
+    rows, bad = [], []
+    for position, fix in order:
+        try:
+            with steps.step(f"{fix.commit}: without it, in {fix.lane.name}"):
+                before = boot(composed, without(composed, fix), fix, "without")
+            with steps.step(f"{fix.commit}: with it"):
+                after = boot(composed, composed.commits[position].commit, fix, "with")
+        except ui.Failure as failure:
+            bad.append(str(failure))
+            continue
+        more, wrong = judged(fix, before, after)
+        rows, bad = rows + more, bad + wrong
+        for line in wrong:
+            ui.say(f"  {line}")
+    return finish(rows, bad)

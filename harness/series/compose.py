@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Today's series/ by way of the interface that composing by parts will have; to be replaced by that."""
 
+import copy
 import re
 from dataclasses import dataclass
 
@@ -49,24 +50,24 @@ class Composed:
 
     def __init__(self, composed):
         self.old = composed
-        self.base, self.release, self.series = composed.base, composed.release, composed.series
+        self.base, self.release, self.series = composed.base, composed.release, copy.copy(composed.series)
         self.base_commit, self.tip, self.recorded = composed.base_commit, composed.tip, composed.recorded
         self.checkout, self.touched = composed.checkout, composed.touched
         self.commits = [Commit(part_and_name(commit.id), commit.commit, commit.tree) for commit in composed.commits]
-        self.series.messages = {part_and_name(old): message if "/" not in old else message
-                                for old, message in self.series.messages.items()}
+        self.series.messages = {part_and_name(old): message for old, message in self.series.messages.items()}
         for message in self.series.messages.values():
             message.fixes = re.findall(r"^Fixes: .*$", message.text, re.M)
         self.series.parts = parts_of([commit.id for commit in self.commits])
 
-    def patches(self):
-        """{file name: bytes}, with part and name in the file's name."""
-        found = {}
-        for old, data in self.old.patches().items():
-            number = int(old[:4])
-            new = f"{number:04}-{self.commits[number - 1].id.replace('/', '-')}.patch" if number else old
-            found[new] = data
-        return found
+    def parent(self, commit):
+        """The commit before one of `commits`."""
+        position = self.commits.index(commit)
+        return self.commits[position - 1].commit if position else self.base_commit
+
+    def mails(self):
+        """[(commit, bytes of its patch file)]."""
+        patches = [data for name, data in sorted(self.old.patches().items()) if name.endswith(".patch")]
+        return list(zip(self.commits, patches, strict=True))
 
 
 def parts_of(ids):
@@ -78,10 +79,16 @@ def parts_of(ids):
     return found
 
 
-def prepare(parts=None):
+def prepare(base_name=None, parts=None):
     """Fetch the base, read series/ and compose it."""
-    base = bases.load(paths.BASE)
+    base = bases.load(base_name or paths.BASE)
     series = files.Series(paths.TOP, base.name)
     if parts is not None:
         series.ids = [old for old in series.ids if part_and_name(old).split("/")[0] in parts]
     return Composed(series.compose(base, base.fetch()))
+
+
+def cmd_series():
+    """make series; the composed series."""
+    files.cmd_series()
+    return prepare()

@@ -231,7 +231,7 @@ class Boot(unittest.TestCase):
             return console("drivers") + END, False
 
         with tempfile.TemporaryDirectory() as top, mock.patch("harness.paths.OUT", Path(top)), \
-                mock.patch("harness.guest.guest.initramfs", return_value=b""), \
+                mock.patch("harness.guest.image.initramfs", return_value=b""), \
                 mock.patch.object(sides.Run, "programs", lambda _, *names: names), \
                 mock.patch.object(sides.Run, "boot_guest", boot_guest):
             folder = Path(top)

@@ -276,13 +276,35 @@ class Init(unittest.TestCase):
         self.assertEqual(result.troubles(), ["/programs/00-x: status 256"])
 
 
+class Guest(unittest.TestCase):
+    """A guest with our /init."""
+
+    def guest(self, text, hung=False):
+        """Its report."""
+        with tempfile.TemporaryDirectory() as folder:
+            console = Path(folder) / "console"
+            console.write_text(text.replace("\n", "\r\n"), encoding="utf-8")
+            return report.judge(report.guest(console, "lane", hung), {"demo": 2})
+
+    def test_done(self):
+        good = Init.GOOD + log("    ok 1 work", cases=1, name="init")
+        self.assertEqual((counts(self.guest(good)), self.guest(good).troubles()), ((2, 0, 0), []))
+        self.assertEqual(self.guest(good, True).troubles(), ["the guest hung, and was ended from outside"])
+
+    def test_last_line_is_missing(self):
+        self.assertEqual(self.guest(Init.GOOD + END).troubles(), ["the guest did not do all of its work"])
+        self.assertEqual(self.guest(Init.GOOD + log("    ok 1 work", cases=1, name="init").replace(END, "")).troubles(),
+                         ["the guest did not power off by itself"])
+
+
 class Values(unittest.TestCase):
     """Numbers in notes."""
 
     def test_kinds(self):
         result = judged(log("    # first: value: a 12.50 ns", "    # first: value: b -3", "    ok 1 first",
-                            "    # second: value: c 7 bytes", "    # second: value: d x", "    ok 2 second"))
+                            "    # second: value: c 7 bytes", "    # second: value: b 4", "    # second: value: d x", "    ok 2 second"))
         self.assertEqual(result.find("demo.first").values, {"a": (12.5, "ns"), "b": (-3, "")})
+        self.assertEqual(result.find("demo.second").values, {"c": (7, "bytes"), "b": (4, "")})
         self.assertEqual(result.values(), {"a": (12.5, "ns"), "b": (-3, ""), "c": (7, "bytes")})
 
 

@@ -1,19 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The tables of README.md."""
+"""The table of README.md."""
 
+import tempfile
+import types
 import unittest
+from pathlib import Path
+from unittest import mock
 
 from harness import ui
 from harness.runs import lanes, status
 
 LANES = """
+[suites]
+mm = ["s", "t"]
 [kernel.k]
 arch = "arm64"
 fragments = ["common"]
 
 [lane.short]
 kernel = "k"
-boot = ["slub_debug=FZPU"]
 suites = { s = 3 }
 
 [lane.slow]
@@ -23,12 +28,13 @@ long = true
 """
 
 
-class Tables(unittest.TestCase):
-    def test_patches_and_lanes(self):
-        lines = status.tables("6.1", ["mm: first", "mm: second"], lanes.read(LANES).values())
-        self.assertIn("| 0002 | mm: second |", lines)
-        self.assertIn("| short | `slub_debug=FZPU` | s 3 | yes |", lines)
-        self.assertIn("| slow |  | s 3, t 1 | LANES=all |", lines)
+class Table(unittest.TestCase):
+    """From series/ and lanes.toml to README.md."""
+
+    def test_parts_and_lanes(self):
+        lines = status.table("6.1", ["mm/a", "mm/b", "doc/c"], lanes.read(LANES).values())
+        self.assertIn("| mm | 0001-0002 | s 3, t 1 | short; 1 more |", lines)
+        self.assertIn("| doc | 0003-0003 | - | - |", lines)
 
     def test_only_what_is_between_the_marks_changes(self):
         text = f"top\n{status.BEGIN}\nold\n{status.END}\nbottom\n"
@@ -37,3 +43,17 @@ class Tables(unittest.TestCase):
     def test_lost_mark(self):
         with self.assertRaises(ui.Failure):
             status.replaced(f"top\n{status.BEGIN}\n", ["new"])
+
+    def test_check_and_write(self):
+        with tempfile.TemporaryDirectory() as tmp, mock.patch.object(lanes, "load", lambda _: lanes.read(LANES)):
+            readme = Path(tmp) / "README.md"
+            readme.write_text(f"top\n{status.BEGIN}\nold\n{status.END}\n", encoding="utf-8")
+            composed = types.SimpleNamespace(series=types.SimpleNamespace(top=Path(tmp)),
+                                             base=types.SimpleNamespace(name="6.1"),
+                                             commits=[types.SimpleNamespace(id="mm/a")])
+            with self.assertRaises(ui.Failure):
+                status.check(composed)
+            self.assertTrue(status.write(composed))
+            status.check(composed)
+            self.assertFalse(status.write(composed))
+            self.assertIn("| mm | 0001-0001 |", readme.read_text(encoding="utf-8"))

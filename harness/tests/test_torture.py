@@ -1,65 +1,122 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the torture module's console says."""
+"""`make torture`, from a console to the table, and DURATION=."""
 
 import os
+import tempfile
 import unittest
+from pathlib import Path
 from unittest import mock
 
-from harness import ui
+from harness import paths, report, ui
+from harness.guest import image, qemu
 from harness.runs import lanes, torture
 
-STATS = "[    1.0] swiotlb-torture: bounced: {} direct: 5 failed: 0 nomem: 0 irq: 1 synced: 2 unmapped: 15 errors: 0\n"
-GOOD = (STATS.format(3) + STATS.format(10) + "[    1.1] swiotlb-torture: --- End of test: SUCCESS: nmappers=4\n"
-        + STATS.format(4) + "[    2.1] swiotlb-torture: --- End of test: SUCCESS: nmappers=4\n"
-        "torture: io_tlb_used 0\r\ntorture: total 7\r\ntorture: buffers 0\r\ntorture: bytes 0\r\n"
+CASES = ("runs_to_its_end", "unloaded_in_the_middle", "pool_overflows", "nothing_is_left")
+VALUES = {"runs_to_its_end": {"bounced": 10, "direct": 5, "failed": 0, "irq": 1, "synced": 2, "errors": 0},
+          "unloaded_in_the_middle": {"bounced": 4}, "pool_overflows": {"overflowed": 7}}
+INIT = ("KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: init\n    1..1\n    ok 1 work\nok 1 init\n"
         "[    3.0] reboot: Restarting system\n")
+LANE = lanes.Lane("lane", lanes.Kernel("k", "arm64", []), {"swiotlb_torture": 4}, ["swiotlb=512"], ["-smp 4"], torture=10)
 
 
-class Console(unittest.TestCase):
-    """From console to report."""
+def console(failed=(), end=INIT):
+    """What the guest prints."""
+    lines = ["KTAP version 1", "1..1", "    KTAP version 1", "    # Subtest: swiotlb_torture", "    1..4"]
+    for number, case in enumerate(CASES, 1):
+        lines.append("[    1.0] swiotlb-torture: bounced: 3 direct: 5 failed: 0")
+        lines += [f"    # {case}: value: {name} {value}" for name, value in VALUES.get(case, {}).items()]
+        lines += [f"    # {case}: !!! bytes"] if case in failed else []
+        lines.append(f"    {'not ok' if case in failed else 'ok'} {number} {case}")
+    return "\n".join([*lines, f"{'not ok' if failed else 'ok'} 1 swiotlb_torture", end])
 
-    def failed(self, console):
-        """Cases that fail with that console."""
-        return [case.name for case in torture.parse(console, "lane").cases() if case.status == "failed"]
+
+class Boot(unittest.TestCase):
+    """A boot of a lane."""
+
+    def boot(self, text, hung=False, seconds=0):
+        """(the judged report, what QEMU was called with)."""
+        def start(*words, **options):
+            words[3].write_text(text.replace("\n", "\r\n"), encoding="utf-8")
+            self.called = words, options
+            return hung
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(paths, "OUT", Path(folder)), \
+                mock.patch.object(image, "program", lambda arch, name, *_: name), \
+                mock.patch.object(image, "initramfs", return_value=b""), mock.patch.object(qemu, "start", start):
+            paths.build_dir("k").mkdir(parents=True)
+            paths.log_dir().mkdir(parents=True)
+            return report.judge(torture.boot(LANE, seconds=seconds), LANE.suites)
 
     def test_good(self):
-        result = torture.parse(GOOD, "lane")
-        self.assertEqual((result.count("passed"), result.count("failed"), result.ended), (4, 0, True))
-        self.assertEqual(torture.counted(GOOD.replace("\r", ""))["bounced"], 10)
-        self.assertEqual(torture.counted(GOOD.replace("\r", ""))["overflowed"], 7)
+        result = self.boot(console())
+        self.assertEqual((result.count("passed"), result.count("failed")), (4, 0))
+        self.assertEqual([line.split() for line in torture.table([result])],
+                         [["lane", *torture.COLUMNS], ["lane", *"10 5 0 1 2 7 0".split()]])
 
-    def test_failure(self):
-        bad = GOOD.replace("SUCCESS", "FAILURE", 1).replace("[    1.1]", "[ 1.0] swiotlb-torture: !!! bytes\n[    1.1]")
-        self.assertEqual(self.failed(bad), ["runs_to_its_end"])
-        self.assertEqual(torture.parse(bad, "lane").find("swiotlb_torture.runs_to_its_end").problems, ["!!! bytes"])
+    def test_arguments(self):
+        with mock.patch.dict(os.environ, {"DURATION": ""}):
+            self.boot(console())
+        (_, _, _, _, parameters, machine), options = self.called
+        self.assertEqual(parameters[-2:], ["swiotlb_torture.duration=10", "swiotlb=512"])
+        self.assertEqual((machine, options), (["-smp", "4"], {"timeout": qemu.TIMEOUT + 10}))
+        self.boot(console(), seconds=7)
+        self.assertIn("swiotlb_torture.duration=7", self.called[0][4])
+
+    def test_each_case_fails(self):
+        for case in CASES:
+            result = self.boot(console([case]))
+            self.assertEqual([bad.name for bad in result.cases() if bad.status == "failed"], [case])
+            self.assertEqual(result.find(f"swiotlb_torture.{case}").problems, ["!!! bytes"])
 
     def test_no_end(self):
-        self.assertEqual(self.failed(GOOD[:GOOD.rindex("[    2.1]")]),
-                         ["unloaded_in_the_middle", "pool_overflows", "nothing_is_left"])
+        self.assertEqual(self.boot(console(end="")).count("failed"), 2)
+        self.assertEqual(self.boot("", hung=True).count("failed"), 3)
 
-    def test_no_overflow(self):
-        self.assertEqual(self.failed(GOOD.replace("total 7", "total 0")), ["pool_overflows"])
-
-    def test_left_over(self):
-        self.assertEqual(self.failed(GOOD.replace("buffers 0", "buffers 2")), ["nothing_is_left"])
-        self.assertEqual(self.failed(GOOD.replace("torture: bytes 0\r\n", "")), ["nothing_is_left"])
+    def test_no_numbers(self):
+        self.assertEqual(torture.table([self.boot("")])[1].split(), ["lane", *"-------"])
 
     def test_trouble(self):
-        self.assertEqual(torture.parse(GOOD + "[    1.5] BUG: KCSAN: data-race in a / b\n", "lane").problems,
+        self.assertEqual(self.boot(console(end="BUG: KCSAN: data-race in a / b\n" + INIT)).troubles(),
                          ["BUG: KCSAN: data-race in a / b"])
 
 
 class Duration(unittest.TestCase):
     """DURATION=."""
 
-    def test_of_user(self):
-        lane = lanes.Lane("a", None, {}, torture=10)
-        with mock.patch.dict(os.environ, {"DURATION": "7"}):
-            self.assertEqual(torture.duration(lane), 7)
-        with mock.patch.dict(os.environ, {"DURATION": "x"}), self.assertRaises(ui.Failure):
-            torture.duration(lane)
-        with mock.patch.dict(os.environ, {"DURATION": ""}):
-            self.assertEqual(torture.duration(lane), 10)
+    def test_user_comes_first(self):
+        for text, usual, seconds in (("7", 0, 7), ("7", 120, 7), ("", 0, 10), ("", 120, 120)):
+            with mock.patch.dict(os.environ, {"DURATION": text}):
+                self.assertEqual(torture.duration(LANE, usual), seconds)
+
+    def test_refused_before_anything_is_done(self):
+        for variable, text in (("DURATION", "x"), ("DURATION", "0"), ("DURATION", "-1"), ("LANES", "nonsense"),
+                               ("LANES", "arm64-slub")):
+            with self.subTest(text), mock.patch.dict(os.environ, {variable: text}), \
+                    mock.patch.object(torture.packages, "ensure", side_effect=AssertionError), \
+                    self.assertRaises(ui.Failure):
+                torture.cmd_torture()
+
+
+class Command(unittest.TestCase):
+    """The exit status."""
+
+    def status(self, text):
+        """That of `make torture` when all guests print this."""
+        def boot(lane, seconds):
+            result = report.parse(text, lane.name)
+            result.done = True
+            self.assertEqual(seconds, torture.DURATION)
+            return result
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(paths, "OUT", Path(folder)), \
+                mock.patch.dict(os.environ, {"DURATION": "", "LANES": "arm64-torture"}), \
+                mock.patch.object(torture.packages, "ensure"), mock.patch.object(torture.series, "prepare"), \
+                mock.patch.object(torture.lanes, "build"), mock.patch.object(torture, "boot", boot), \
+                mock.patch.object(ui, "say"):
+            return torture.cmd_torture()
+
+    def test_status(self):
+        self.assertEqual(self.status(console()), 0)
+        self.assertEqual(self.status(console(["nothing_is_left"])), 1)
+        self.assertEqual(self.status(console(end="")), 1)
 
 
 if __name__ == "__main__":

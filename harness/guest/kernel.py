@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Kernels for guests with a user space of ours."""
+
+import re
+
+from harness import ui
+from harness.guest import qemu
+from harness.source import kbuild
+
+
+def lost(text, config):
+    """The first option in `text` that the configuration does not have so, or None."""
+    lines = config.splitlines()
+    for line in text.splitlines():
+        off = re.fullmatch(r"# (CONFIG_\w+) is not set", line)
+        if off and any(other.startswith(f"{off[1]}=") for other in lines):
+            return line
+        if line.startswith("CONFIG_") and line not in lines:
+            return line
+    return None
+
+
+def configure(tree, folder, arch, fragments, log):
+    """Write .config from the machine's options and fragments, unless it is there already."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = qemu.config(arch) + "".join(path.read_text(encoding="utf-8") for path in fragments)
+    config, wanted = folder / ".config", folder / "fragments"
+    if config.exists() and wanted.exists() and wanted.read_text(encoding="utf-8") == text:
+        return
+    config.write_text(text, encoding="utf-8")
+    kbuild.make(tree, folder, arch, ["olddefconfig"], log)
+    line = lost(text, config.read_text(encoding="utf-8"))
+    if line:
+        raise ui.Failure(f"the kernel's configuration does not take {line}", f"mend {ui.short(fragments[0].parent)}")
+    wanted.write_text(text, encoding="utf-8")
+
+
+def build(tree, folder, arch, fragments, log, *targets):
+    """Configure and build a kernel; the logs are `log` with something added."""
+    configure(tree, folder, arch, fragments, f"{log}.config.log")
+    kbuild.make(tree, folder, arch, [qemu.MACHINES[arch].kernel.rsplit("/", 1)[-1], *targets], f"{log}.build.log",
+                name=f"build of {folder.name}")

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`make test`: everything that has to pass before a commit: the harness's tests, the series, the lanes.
+
+LANES=, PART=, SUITE= and CASE= choose; then the chosen lanes are all that runs.
+"""
+
+import re
+import sys
+
+from harness import paths, report, ui
+from harness.runs import choice, ddw, devices, lanes, litmus, verify
+from harness.runs.kunit import kernel_runs
+from harness.runs.loop import carry_out, every
+from harness.series import compose
+from harness.source import debian
+
+# Runs without lanes, and the part that each tests. Only the series is looked at, and less of it than alone.
+OTHERS = {"devices": (devices.run, "swiotlb"), "ddw": (ddw.run, "ddw")}
+
+
+def chosen():
+    """(Choice, its runs)."""
+    known = lanes.load(paths.BASE)
+    found = choice.read(known, {name: part for name, (_, part) in OTHERS.items()})
+    others = [run(["series"], short=True) for name, (run, _) in OTHERS.items() if name in found.others]
+    return found, kernel_runs(found) + others
+
+
+def cmd_test():
+    """The exit status: 0 if something passed and nothing failed."""
+    found, runs = chosen()
+    needed, count = every(runs)
+    steps = ui.Steps("test", 3 + 3 * found.everything + count)
+    with steps.step("look for packages"):
+        debian.ensure(needed)
+    passed, failed = 0, 0
+    try:
+        if found.everything:
+            with steps.step("test the harness"):
+                passed, failed = own_tests()
+        with steps.step(f"fetch Linux {paths.BASE} and compose the series"):
+            composed = compose.prepare()
+        if found.everything:
+            with steps.step("verify the patches"):
+                passed, failed = added((passed, failed), verify.verify(composed))
+            with steps.step("run the litmus tests"):
+                passed, failed = added((passed, failed), litmus.check(composed.base.repo, composed.base_commit))
+        with steps.step("put the series into a work tree"):
+            composed.checkout(composed.tip, paths.tree_dir())
+    except ui.Failure as failure:
+        ui.say(str(failure))
+        return report.finish([], passed, failed + 1)
+    reports = [result for run in runs for result in carry_out(run, steps, composed)]
+    status = report.finish(reports, passed, failed)
+    if found.everything and not status:
+        note_tested(composed)
+    return status
+
+
+def added(one, other):
+    """The sum of two pairs of counts."""
+    return one[0] + other[0], one[1] + other[1]
+
+
+def note_tested(composed):
+    """Write down which tree has passed everything; `make am` says of no other one that it is tested."""
+    if composed.recorded:
+        (paths.base_dir() / "tested").write_text(f"{composed.commits[-1].tree}\n", encoding="ascii")
+
+
+def own_tests():
+    """Run the harness's unit tests, in a process without the user's choices; the log is shown only if one fails."""
+    log = paths.OUT / "log/harness-tests.log"
+    nothing = dict.fromkeys(("LANES", "PART", "SUITE", "CASE", "PATCHES", "MUTANTS", "FIX", "DURATION", "TREE"), "")
+    status = ui.run([sys.executable, "-B", "-m", "unittest", "discover", "-s", "harness/tests", "-t", "."], log,
+                    cwd=paths.TOP, env=nothing, check=False, name="unit tests")
+    text = log.read_text(encoding="utf-8", errors="replace")
+    passed, failed = counts(text, status)
+    for line in re.findall(r"^(?:FAIL|ERROR): .*", text, re.M):
+        ui.say(f"  {line}")
+    if failed:
+        ui.say(f"  log: {ui.short(log)}")
+    return passed, failed
+
+
+def counts(text, status):
+    """(passed, failed) of what unittest has printed; a run that says nothing of the kind has failed."""
+    ran = re.search(r"^Ran (\d+) tests? in ", text, re.M)
+    numbers = {name: int(number) for name, number in re.findall(r"(failures|errors|skipped|unexpected successes)=(\d+)",
+                                                                text.rsplit("\n", 2)[-2] if ran else "")}
+    failed = sum(number for name, number in numbers.items() if name != "skipped")
+    if not ran or status and not failed:
+        failed = 1
+    return max(int(ran[1]) - failed - numbers.get("skipped", 0), 0) if ran else 0, failed

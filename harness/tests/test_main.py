@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The front door: commands, their exit status, the lock, and what the Makefile and the shell call."""
+
+import contextlib
+import fcntl
+import io
+import re
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+from harness import __main__ as door
+from harness import paths, ui
+
+
+class Main(unittest.TestCase):
+    """main()."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.patch(mock.patch.object(paths, "OUT", Path(folder.name) / "out"))
+        self.patch(mock.patch.object(door.signal, "signal", lambda *_: None))
+
+    def patch(self, patch):
+        """For this test only."""
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def status(self, function, builds=False, words=("demo",)):
+        """The exit status for a command that is this function; what it prints is in self.out and self.err."""
+        out, err = io.StringIO(), io.StringIO()
+        with mock.patch.dict(door.COMMANDS, {"demo": (function, builds)}), contextlib.redirect_stdout(out), \
+                contextlib.redirect_stderr(err):
+            try:
+                return door.main(list(words))
+            finally:
+                self.out, self.err = out.getvalue(), err.getvalue()
+
+    def test_results(self):
+        for result, status in ((None, None), (0, 0), (1, 1), ((3, 0), 0), ((3, 1), 1)):
+            self.assertEqual(self.status(lambda result=result: result), status)
+
+    def test_failure(self):
+        self.assertEqual(self.status(mock.Mock(side_effect=ui.Failure("no", "do this"))), 1)
+        self.assertIn("do this", self.err)
+
+    def test_interrupt(self):
+        self.assertEqual(self.status(mock.Mock(side_effect=KeyboardInterrupt)), 130)
+
+    def test_usage(self):
+        for words in ([], ["nothing"], ["test", "more"]):
+            self.assertEqual(self.status(None, words=words), 2)
+            self.assertIn("usage:", self.err)
+
+    def test_one_at_a_time(self):
+        paths.OUT.mkdir()
+        ran = mock.Mock(return_value=0)
+        with open(paths.OUT / ".lock", "w", encoding="ascii") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            self.assertEqual(self.status(ran, builds=True), 1)
+            self.assertIn("something else", self.err)
+            ran.assert_not_called()
+            self.assertEqual(self.status(ran, builds=False), 0)
+        self.assertEqual(self.status(ran, builds=True), 0)
+
+    def test_unknown_base(self):
+        self.patch(mock.patch.object(paths, "BASE", "2.4"))
+        ran = mock.Mock()
+        self.assertEqual(self.status(ran), 1)
+        self.assertIn("6.1", self.err)
+        ran.assert_not_called()
+
+    def test_am_without_a_tree(self):
+        with mock.patch.dict("os.environ", {"TREE": ""}), self.assertRaises(ui.Failure):
+            door.cmd_am()
+        with mock.patch.dict("os.environ", {"TREE": "/x"}), mock.patch.object(door.am, "cmd_am", lambda tree: [tree]):
+            self.assertEqual(door.cmd_am(), ["/x"])
+
+    def test_clean(self):
+        for name in ("build", "tree", "edit"):
+            (paths.OUT / name / "x").mkdir(parents=True)
+        door.clean()
+        self.assertEqual([path.name for path in paths.OUT.iterdir()], ["edit"])
+        (paths.OUT / "log").mkdir()
+        with mock.patch.object(door.shutil, "rmtree", side_effect=PermissionError(13, "denied")), \
+                self.assertRaises(ui.Failure):
+            door.clean()
+
+    def test_commands_that_build_take_the_lock(self):
+        free = {name for name, (_, builds) in door.COMMANDS.items() if not builds}
+        self.assertEqual(free, {"shell", "series", "verify", "am", "edit", "absorb", "litmus", "verdicts"})
+
+
+class Front(unittest.TestCase):
+    """What is outside of Python."""
+
+    def test_makefile(self):
+        text = (paths.TOP / "Makefile").read_text(encoding="utf-8").replace("\\\n", "")
+        self.assertEqual(set(re.search(r"^COMMANDS := (.*)$", text, re.M)[1].split()), set(door.COMMANDS))
+        for name in door.COMMANDS:
+            self.assertIn(f"'make {name} ", text)
+
+    def test_exit_status_reaches_make(self):
+        """harness/run by itself, and make through it."""
+        for cmd, status in (([paths.TOP / "harness/run", "nothing"], 2), ([paths.TOP / "harness/run"], 2),
+                            (["make", "-C", paths.TOP, "am", "TREE="], 2),
+                            ([paths.TOP / "harness/run", "am"], 1)):
+            with self.subTest(cmd), tempfile.TemporaryDirectory() as tmp:
+                done = subprocess.run(cmd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
+                                      env={"PATH": "/usr/bin:/bin", "OUT": tmp, "HOME": tmp})
+                self.assertEqual(done.returncode, status, done.stderr)
+
+    def test_wrong_words_are_told_before_anything_is_done(self):
+        """Nothing is fetched, installed or built for these."""
+        for words in (["test", "LANES=nowhere"], ["test", "PART=x"], ["test", "CASE=arm_v7s.nothing"], ["test", "DURATION=xx"],
+                      ["torture", "DURATION=xx"], ["mutants", "MUTANTS=x"], ["regressions", "FIX=x"], ["shell", "LANE=x"],
+                      ["run", "BASE=2.4"], ["verdicts", "BREAKS=x"]):
+            with self.subTest(words), tempfile.TemporaryDirectory() as tmp:
+                done = subprocess.run(["make", "-C", paths.TOP, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                      check=False, text=True, stdin=subprocess.DEVNULL,
+                                      env={"PATH": "/usr/bin:/bin", "OUT": tmp, "HOME": tmp})
+                self.assertEqual(done.returncode, 2)
+                self.assertIn("to do:", done.stderr)
+                self.assertNotIn("[1 of", done.stdout)
+                self.assertNotIn("Traceback", done.stderr)
