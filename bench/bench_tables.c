@@ -23,6 +23,9 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/sort.h>
+#if __has_include(<linux/page_frag_cache.h>)
+#include <linux/page_frag_cache.h>
+#endif
 
 #include "ktap.h"
 

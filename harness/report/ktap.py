@@ -77,7 +77,7 @@ class Report:
     problems: list = field(default_factory=list)
     ended: bool = False                 # the guest powered off by itself
     hung: bool = False                  # it was ended by a watchdog
-    done: bool = False                  # /init inserted all modules and ran all programs; not with kunit.py
+    done: bool = None                   # whether /init did all of its work; None: it did not say so
 
     def cases(self):
         """All cases, in order."""
@@ -183,8 +183,9 @@ class Reader:
         self.outside()
         for suite in [suite for suite in self.report.suites if suite.name == INIT]:
             self.report.suites.remove(suite)
-            self.report.problems += suite.problems + [why for case in suite.cases for why in case.problems]
-            self.report.done = bool(suite.result)
+            why = suite.problems + [why for case in suite.cases for why in case.problems]
+            self.report.done = suite.result
+            self.report.problems += why if why or suite.result else ["/init failed"]
 
 
 def assign(case, lines):

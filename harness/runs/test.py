@@ -14,16 +14,15 @@ from harness.runs.loop import carry_out, every
 from harness.series import compose
 from harness.source import debian
 
-# Runs without lanes, and the part that each tests. Only the series is looked at, and less of it than alone.
-OTHERS = {"devices": (devices.run, "swiotlb"), "ddw": (ddw.run, "ddw")}
+# Runs without lanes, and the part that they test. Only the series is looked at, and that briefly.
+OTHERS = {"devices": (devices, "swiotlb"), "ddw": (ddw, "ddw")}
 
 
 def chosen():
     """(Choice, its runs)."""
     known = lanes.load(paths.BASE)
     found = choice.read(known, {name: part for name, (_, part) in OTHERS.items()})
-    others = [run(["series"], short=True) for name, (run, _) in OTHERS.items() if name in found.others]
-    return found, kernel_runs(found) + others
+    return found, kernel_runs(found) + [OTHERS[name][0].run(["series"], short=True) for name in found.others]
 
 
 def cmd_test():

@@ -22,7 +22,7 @@ INIT = ("KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: init\n    1..1
 def console(module, cases, result="ok", notes=(), end=INIT):
     """What a module prints."""
     lines = ["KTAP version 1", "1..1", "    KTAP version 1", f"    # Subtest: {module}", f"    1..{cases}", *notes,
-             *(f"    {result} {case} c{case}" for case in range(1, cases + 1)), f"{result.partition(' #')[0]} 1 {module}"]
+             *(f"    {result} {case} c{case}" for case in range(1, cases + 1)), f"{result} 1 {module}"]
     return "".join(f"[    1.5] {line}\r\n" for line in lines) + end
 
 
@@ -43,8 +43,8 @@ class Table(unittest.TestCase):
 
     def test_nothing_was_measured(self):
         self.assertEqual(list(bench.rows(bench.bars(), "x86_64", [{}, {}])), [])
-        self.assertEqual([row[2:5] for row in bench.rows(bench.bars(), "x86_64", [{"a": (0.0, "ns")}, {"b": (1, "ns")}])],
-                         [("0.00", "-", "-"), ("-", "1.00", "-")])
+        rows = bench.rows(bench.bars(), "x86_64", [{"a": (0.0, "ns")}, {"b": (1, "ns")}])
+        self.assertEqual([row[2:5] for row in rows], [("0.00", "-", "-"), ("-", "1.00", "-")])
 
 
 class Verdict(unittest.TestCase):
@@ -65,8 +65,9 @@ class Verdict(unittest.TestCase):
     def test_the_base_has_bars(self):
         """Each pattern means a value that the modules have; each module is expected to have cases."""
         wanted = bench.bars()
-        for name, value in (("swiotlb_over_512_map_4096", 1250), ("swiotlb_over_512_sync_1", 170), ("swiotlb_back", 1000),
-                            ("swiotlb_over_512_unmap_all_64", 600), ("swiotlb_over_512_map_spread", 1.2),
+        for name, value in (("swiotlb_over_512_map_4096", 1250), ("swiotlb_over_512_sync_1", 170),
+                            ("swiotlb_back", 1000), ("swiotlb_over_512_unmap_all_64", 600),
+                            ("swiotlb_over_512_map_spread", 1.2),
                             ("swiotlb_over_512_bytes", 2300), ("swiotlb_over_65536_map_1", 27000),
                             ("swiotlb_hit_512_map", 7.0), ("swiotlb_direct_4096_unmap", 7.0)):
             self.assertEqual(bench.verdict(wanted, name, 7.0, value), (f"<={value:g}", True))
@@ -98,12 +99,13 @@ class Measure(unittest.TestCase):
         self.assertEqual(self.called[5], [*bench.COUNTED, "-cpu", "qemu64"])
 
     def test_skips_are_allowed(self):
-        self.assertEqual(self.measure(console("bench_slab", 4, "ok", end="").replace(" c4", " c4 # SKIP no room") + INIT),
-                         {})
+        text = console("bench_slab", 4).replace(" c4", " c4 # SKIP maps fail when the pool is full")
+        self.assertEqual(self.measure(text), {})
 
     def test_failures(self):
         good = console("bench_slab", 4)
-        for text, hung in (("", False), (good, True), (good.replace(INIT, ""), False), (console("bench_slab", 3), False),
+        for text, hung in (("", False), (good, True), (good.replace(INIT, ""), False),
+                           (console("bench_slab", 3), False),
                            (console("bench_slab", 4, "not ok"), False), (console("bench_x", 4), False),
                            (good.replace("[    1.5] ok", "WARNING: CPU: 1\n[    1.5] ok"), False),
                            (good.replace("ok 1 init", "not ok 1 init"), False)):
@@ -123,7 +125,7 @@ class Newer(unittest.TestCase):
 
     def test_refused_before_anything_is_done(self):
         with mock.patch.dict(os.environ, {"KERNEL_SRC_6_12": "/nowhere"}), self.assertRaises(ui.Failure), \
-                mock.patch.object(bench.packages, "ensure", side_effect=AssertionError):
+                mock.patch.object(bench.debian, "ensure", side_effect=AssertionError):
             bench.cmd_bench()
 
 
@@ -137,7 +139,7 @@ class Command(unittest.TestCase):
             order.append((arch, side, modules))
             return BASE if side == "base" else SERIES
         with tempfile.TemporaryDirectory() as top, mock.patch.object(paths, "OUT", Path(top)), \
-                mock.patch.object(bench.packages, "ensure"), mock.patch.object(bench.series, "prepare") as prepare, \
+                mock.patch.object(bench.debian, "ensure"), mock.patch.object(bench.series, "prepare") as prepare, \
                 mock.patch.object(bench, "newer", return_value={"7.3": ("7.3.1", "tree")}), \
                 mock.patch.object(bench, "build", lambda arch, side, tree: tree), \
                 mock.patch.object(bench, "measure", measure), mock.patch.object(ui, "say") as said:

@@ -119,8 +119,8 @@ class Loop(Quiet):
         self.assertIn("the compiler is ill", self.output)
 
     def test_every(self):
-        runs = [Fake("a", [], result()), Fake("a", [], result())]
-        self.assertEqual(loop.every(runs), (["for-a"], 4))
+        fakes = [Fake(name, [], None) for name in "aba"]
+        self.assertEqual(loop.every(fakes), (["for-a", "for-b"], 6))
 
 
 class Kernel(Quiet):

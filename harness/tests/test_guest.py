@@ -92,7 +92,8 @@ class Configuration(Temporary):
 
     def test_configure(self):
         self.assertEqual(self.configure(lambda *_: None), 1)
-        self.assertEqual((self.folder / "build/.config").read_text(encoding="ascii"), qemu.config("arm64") + "CONFIG_X=y\n")
+        text = (self.folder / "build/.config").read_text(encoding="ascii")
+        self.assertEqual(text, qemu.config("arm64") + "CONFIG_X=y\n")
         self.assertEqual(self.configure(lambda *_: None), 0)            # it is there already
 
     def test_what_is_not_taken_fails_each_time(self):
@@ -114,8 +115,8 @@ class Archive(Temporary):
         self.assertEqual(data[:6], b"070701")               # the form that the kernel unpacks
         listed = subprocess.run(["cpio", "-it", "--quiet"], input=data, stdout=subprocess.PIPE, check=True)
         self.assertEqual(listed.stdout.decode().split(),
-                         ["etc", "etc/x", "etc/x/y", "init", "modules", "modules/00-b.ko", "modules/01-b.ko", "programs",
-                          "programs/00-b.ko"])
+                         ["etc", "etc/x", "etc/x/y", "init", "modules", "modules/00-b.ko", "modules/01-b.ko",
+                          "programs", "programs/00-b.ko"])
         there = self.folder / "there"
         there.mkdir()
         subprocess.run(["cpio", "-id", "--quiet", "--no-preserve-owner"], input=data, cwd=there, check=True)

@@ -122,7 +122,8 @@ class Count(unittest.TestCase):
 
     def test_suite_that_nobody_expects(self):
         result = judged(log("    ok 1 first", "    ok 2 second", name="other"), {"demo": 2})
-        self.assertEqual(len(result.troubles()), 2)
+        self.assertEqual(result.troubles(),
+                         ["suite demo did not run", "other: ran, but the lane does not list it"])
 
     def test_lost_result(self):
         """The line of the second case did not get through, and the lane expects one only."""
@@ -165,8 +166,8 @@ class End(unittest.TestCase):
         self.assertIn("demo: did not come to its end", result.troubles())
 
     def test_crash_in_a_silent_case(self):
-        result = judged(log("    ok 1 first", "Kernel panic - not syncing: x", end=False))
-        self.assertEqual(result.cases()[1].name, "case 2 of 2")
+        result = judged(log("    ok 1 first", end=False))
+        self.assertEqual((result.cases()[1].name, result.cases()[1].status), ("case 2 of 2", "failed"))
 
     def test_crash_before_any_suite(self):
         result = judged("Kernel panic - not syncing: x\n")
@@ -267,13 +268,21 @@ class Init(unittest.TestCase):
         self.assertEqual((result.done, counts(result), result.troubles()), (True, (2, 0, 0), []))
 
     def test_not_reached(self):
-        self.assertFalse(judged(self.GOOD + END).done)
+        self.assertIsNone(judged(self.GOOD + END).done)
 
     def test_failed(self):
         result = judged(self.GOOD + log("    # work: /programs/00-x: status 256", "    not ok 1 work", cases=1,
                                         name="init", result="not ok"))
         self.assertEqual((result.done, counts(result)), (False, (2, 1, 0)))
         self.assertEqual(result.troubles(), ["/programs/00-x: status 256"])
+
+    def test_failed_without_a_word(self):
+        result = judged(self.GOOD + log("    not ok 1 work", cases=1, name="init", result="not ok"))
+        self.assertEqual((result.done, result.troubles()), (False, ["/init failed"]))
+
+    def test_trouble_in_it(self):
+        result = judged(self.GOOD + log(WARNING, "    ok 1 work", cases=1, name="init"))
+        self.assertEqual(result.troubles(), [WARNING])
 
 
 class Guest(unittest.TestCase):
@@ -292,7 +301,7 @@ class Guest(unittest.TestCase):
         self.assertEqual(self.guest(good, True).troubles(), ["the guest hung, and was ended from outside"])
 
     def test_last_line_is_missing(self):
-        self.assertEqual(self.guest(Init.GOOD + END).troubles(), ["the guest did not do all of its work"])
+        self.assertEqual(self.guest(Init.GOOD + END).troubles(), ["the guest's /init did not say that all is done"])
         self.assertEqual(self.guest(Init.GOOD + log("    ok 1 work", cases=1, name="init").replace(END, "")).troubles(),
                          ["the guest did not power off by itself"])
 
@@ -302,7 +311,8 @@ class Values(unittest.TestCase):
 
     def test_kinds(self):
         result = judged(log("    # first: value: a 12.50 ns", "    # first: value: b -3", "    ok 1 first",
-                            "    # second: value: c 7 bytes", "    # second: value: b 4", "    # second: value: d x", "    ok 2 second"))
+                            "    # second: value: c 7 bytes", "    # second: value: b 4",
+                            "    # second: value: d x", "    ok 2 second"))
         self.assertEqual(result.find("demo.first").values, {"a": (12.5, "ns"), "b": (-3, "")})
         self.assertEqual(result.find("demo.second").values, {"c": (7, "bytes"), "b": (4, "")})
         self.assertEqual(result.values(), {"a": (12.5, "ns"), "b": (-3, ""), "c": (7, "bytes")})
