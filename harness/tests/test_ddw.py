@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What came of a scenario with DMA windows, from its console."""
+"""What came of a scenario with DMA windows, from its console; what bases/6.1/ddw/scenarios.toml wants of it."""
 
 import os
 import tempfile
