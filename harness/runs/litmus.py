@@ -220,8 +220,6 @@ def cmd_litmus():
         extract(composed.base.repo, composed.tip, folder)
         result = run(Path(folder))
     report.write(result, paths.OUT / "report")
-    for line in [*(proof for case in result.cases() for proof in case.proofs), *report.summary([result])]:
-        ui.say(line)
-    passed, failed, skipped = (result.count(status) for status in ("passed", "failed", "skipped"))
-    ui.say(f"{passed} passed, {failed} failed, {skipped} skipped")
-    return passed, failed
+    for proof in (proof for case in result.cases() for proof in case.proofs):
+        ui.say(proof)
+    return report.finish([result])
