@@ -8,7 +8,7 @@ COMMANDS := run test shell series verify am edit absorb part check mutants regre
 help:
 	@echo 'make run       build the series for arm64, boot it in QEMU, show what its tests prove; then real drivers'
 	@echo 'make test      everything that has to pass; to choose: LANES=all or names, PART=v7s, SUITE=arm_v7s,'
-	@echo '               CASE=arm_v7s.map_beyond_input_size'
+	@echo '               CASE=arm_v7s.map_beyond_input_size_refused'
 	@echo 'make shell     a prompt on the kernel of a lane (LANE=arm64-slub)'
 	@echo
 	@echo 'make series    write patches/$(BASE)/ from the files and hooks'
@@ -24,8 +24,9 @@ help:
 	@echo 'make regressions  take each fix out, and see that its test fails (FIX=v7s/range)'
 	@echo 'make litmus    run the litmus tests, and hold them against the code that they model'
 	@echo 'make torture   bounce buffers under load, every byte checked, with KCSAN too (DURATION=120)'
-	@echo 'make devices   NVMe, virtio-blk and e1000e behind a pool of 1 MB, base and series side by side'
+	@echo 'make devices   NVMe, virtio-blk and e1000e behind a pool of 1 MB, base and series side by side (DEVICE=nvme)'
 	@echo 'make ddw       DMA windows on pseries, in use while they are replaced, base and series side by side'
+	@echo '               (SCENARIO="busy race")'
 	@echo 'make bench     instructions, base and series side by side; swiotlb on newer kernels too'
 	@echo 'make verdicts  break each verdict of the harness on purpose, and see that its unit tests notice'
 	@echo 'make clean     remove what was built; the cache and the work trees of make edit and make part stay'

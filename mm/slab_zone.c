@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Zones of slab caches, the part that runs when a cache is created.
+ * Zones of slab caches: what is decided when a cache is created.
  */
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
@@ -9,9 +9,9 @@
 #include "slab_zone.h"
 
 /*
- * Whether memory that is allocated without a zone modifier lies below 4 GB all
- * of it: on a 32-bit kernel the linear map mostly ends there, on a 64-bit one
- * the memory may.
+ * Whether all memory that the page allocator returns without a zone modifier
+ * lies below 4 GB: the linear map of a 32-bit kernel mostly ends there, and a
+ * 64-bit machine may have no more memory.
  */
 static bool lowmem_below_4g(void)
 {
@@ -19,12 +19,12 @@ static bool lowmem_below_4g(void)
 }
 
 /**
- * slab_zone_gfp - Zone modifier for the pages of a cache
- * @flags: Flags that the cache was created with, accepted by slab_zone_check().
+ * slab_zone_gfp() - zone modifier for the pages of a cache
+ * @flags: flags that the cache was created with, accepted by slab_zone_check()
  *
  * %SLAB_CACHE_DMA32 means memory below 4 GB. That is not always ZONE_DMA32: a
  * kernel may be built without that zone and have ZONE_DMA cover the first 4 GB
- * or a part of them (arm64), or have no memory above (i386).
+ * or a part of them (arm64), or have no memory above 4 GB (i386).
  *
  * Context: Any.
  * Return: %GFP_DMA, %GFP_DMA32 or 0.
@@ -44,17 +44,17 @@ gfp_t slab_zone_gfp(slab_flags_t flags)
 }
 
 /**
- * slab_zone_check - Check the zone that a new cache asks for
- * @name: Name of the cache, for the message.
- * @flags: Flags passed to kmem_cache_create().
+ * slab_zone_check() - check the zone that a new cache asks for
+ * @name: name of the cache, for the message
+ * @flags: flags passed to kmem_cache_create()
  *
- * No page is in two zones, and none that the page allocator can be asked for is
- * surely below 4 GB where the kernel has neither ZONE_DMA32 nor ZONE_DMA and
- * the memory goes beyond. Such a cache would hand a device memory that it
- * cannot reach, so it is refused when it is made.
+ * No page is in two zones, so a cache cannot ask for two. Where the kernel has
+ * neither ZONE_DMA32 nor ZONE_DMA and the memory ends above 4 GB, the page
+ * allocator cannot be asked for memory below 4 GB. A %SLAB_CACHE_DMA32 cache
+ * would then hand a device memory that it cannot reach, so it is refused.
  *
  * Context: Process context, under slab_mutex.
- * Return: 0, or -EINVAL with a message that names the cache.
+ * Return: 0, or -EINVAL after a message that names the cache.
  */
 int slab_zone_check(const char *name, slab_flags_t flags)
 {

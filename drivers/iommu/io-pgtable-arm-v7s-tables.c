@@ -2,23 +2,23 @@
 /*
  * Memory for the tables of the Armv7 short-descriptor format.
  *
- * The IOMMU reads a table from a physical address that it finds in 32 bits: in
- * its base register for level 1, in an entry of level 1 for level 2. So all of a
- * table has to lie below 4 GB, or, with the MediaTek extension that finds room
- * for more bits, below the output size of the page table.
+ * The IOMMU finds a table by a physical address of 32 bits: level 1 in its base
+ * register, level 2 in an entry of level 1. So all of a table has to lie below
+ * 4 GB, or, with the MediaTek extension that adds address bits, below the output
+ * size of the page table.
  *
  * Level 1 is 16 KB (64 KB for 34-bit input addresses), from the page allocator.
- * A level-2 table is 1 KB, aligned to itself, from one of two slab caches that
- * all page tables share: one that returns memory below 4 GB, one that returns
- * any. The latter is tried first where more than 4 GB can be reached.
+ * A level-2 table is 1 KB, aligned to 1 KB, from one of two slab caches that all
+ * page tables share: one with objects below 4 GB, one with objects anywhere.
+ * The latter is tried first where the IOMMU reaches more than 4 GB.
  *
- * A map may come in interrupt context and need a level-2 table while memory
- * below 4 GB is short. The ordinary GFP_ATOMIC allocation comes first, it can
- * dig into the atomic reserve of the page allocator. When it fails, a small
- * reserve that belongs to the page table serves the request. A mempool would
- * have it the wrong way round: it takes that watermark away from the ordinary
- * allocation, and blocks for an element to be freed, which tables rarely are.
- * The reserve is filled when the page table is made, by maps that may block,
+ * A map in interrupt context may need a level-2 table while memory below 4 GB
+ * is short. The ordinary GFP_ATOMIC allocation comes first, because it can use
+ * the atomic reserve of the page allocator. When it fails, a small reserve that
+ * belongs to the page table serves the request. A mempool does the opposite: it
+ * denies the page allocator's reserve to the ordinary allocation, and sleeps
+ * until an element is freed, but tables are rarely freed.
+ * The reserve is filled when the page table is created, by maps that may block,
  * and by tables that an unmap frees.
  */
 #define pr_fmt(fmt)	"arm-v7s io-pgtable: " fmt
@@ -37,14 +37,15 @@
 #include <linux/seq_file.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include "io-pgtable-arm-v7s-tables.h"
 
-/* io_pgtable_arm_v7s.reserve rather than the name of this file */
+/* The parameter is io_pgtable_arm_v7s.reserve, without the name of this file. */
 #undef MODULE_PARAM_PREFIX
 #define MODULE_PARAM_PREFIX	"io_pgtable_arm_v7s."
 
-/* 32-bit arm calls the zone that its devices reach ZONE_DMA. */
+/* On 32-bit arm, ZONE_DMA is the zone that devices reach. */
 #ifdef CONFIG_ZONE_DMA32
 #define V7S_GFP_LOW	GFP_DMA32
 #define V7S_SLAB_LOW	SLAB_CACHE_DMA32
@@ -58,9 +59,9 @@
 
 static unsigned int v7s_reserve = 16;
 module_param_named(reserve, v7s_reserve, uint, 0644);
-MODULE_PARM_DESC(reserve, "Level-2 tables (1 KB each) that a page table made from now on keeps for maps in atomic context, 0 to 1024 (default 16)");
+MODULE_PARM_DESC(reserve, "Level-2 tables (1 KB each) that each new page table keeps for maps in atomic context, 0 to 1024 (default 16)");
 
-/* Where the level-2 tables of all page tables come from */
+/* Slab caches for the level-2 tables of all page tables */
 enum v7s_cache_kind { V7S_CACHE_LOW, V7S_CACHE_ANY, V7S_NR_CACHES };
 
 static struct {
@@ -74,8 +75,8 @@ static struct {
 };
 
 /*
- * Protects the users of v7s_caches, and the list of page tables. Taken when a
- * page table is made or freed, and to show the list, always in process context.
+ * Protects the caches, their users and the list of page tables. Taken in process
+ * context when a page table is created or freed, and when the list is shown.
  */
 static DEFINE_MUTEX(v7s_mutex);
 static LIST_HEAD(v7s_list);
@@ -106,8 +107,8 @@ static void v7s_cache_put(enum v7s_cache_kind kind)
 }
 
 /*
- * The caches exist as long as a page table does that uses them, so neither this
- * nor the caller needs v7s_mutex.
+ * A cache exists as long as there is a page table that uses it, so neither this
+ * function nor its caller needs v7s_mutex.
  */
 static void *v7s_alloc_from(bool low, int lvl, size_t size, gfp_t gfp)
 {
@@ -118,9 +119,8 @@ static void *v7s_alloc_from(bool low, int lvl, size_t size, gfp_t gfp)
 }
 
 /*
- * Which of the caches a level-2 table came from is not noted anywhere, the slab
- * allocator knows. SLOB does not, and does not care: it looks at the size of the
- * objects, which is the same.
+ * The slab allocator knows which cache a level-2 table came from. SLOB does not,
+ * but it needs only the size of the object, which both caches have in common.
  */
 static void v7s_free_to(void *table, int lvl, size_t size)
 {
@@ -159,7 +159,7 @@ static void v7s_report_misfit(struct v7s_tables *tables, int lvl, void *table, b
 			lvl, &phys, &tables->last, low ? "memory below 4 GB" : "any memory");
 }
 
-/* Ask the allocators for a table that the IOMMU can use. */
+/* Allocate a table that the IOMMU can use, or return NULL. */
 static void *v7s_alloc_fitting(struct v7s_tables *tables, int lvl, size_t size, gfp_t gfp)
 {
 	bool low = !tables->anywhere;
@@ -191,7 +191,7 @@ static bool v7s_reserve_push(struct v7s_tables *tables, void *table, bool count)
 	room = stats->reserved < stats->wanted;
 	if (room) {
 		tables->spare[stats->reserved] = table;
-		/* read by v7s_tables_low() without the lock */
+		/* Pairs with the lockless read in v7s_tables_need_refill(). */
 		WRITE_ONCE(stats->reserved, stats->reserved + 1);
 		stats->refilled += count;
 	}
@@ -207,7 +207,7 @@ static void *v7s_reserve_pop(struct v7s_tables *tables)
 
 	spin_lock_irqsave(&tables->lock, flags);
 	if (stats->reserved) {
-		/* read by v7s_tables_low() without the lock */
+		/* Pairs with the lockless read in v7s_tables_need_refill(). */
 		WRITE_ONCE(stats->reserved, stats->reserved - 1);
 		table = tables->spare[stats->reserved];
 		tables->spare[stats->reserved] = NULL;
@@ -221,10 +221,10 @@ static void *v7s_reserve_pop(struct v7s_tables *tables)
 
 static void v7s_reserve_fill(struct v7s_tables *tables, bool count)
 {
-	/* Nobody waits for these: give up early rather than reclaim hard. */
+	/* No request waits for these tables, so do not reclaim hard. */
 	gfp_t gfp = GFP_KERNEL | __GFP_NORETRY | __GFP_NOWARN;
 
-	while (v7s_tables_low(tables)) {
+	while (v7s_tables_need_refill(tables)) {
 		void *table = v7s_alloc_fitting(tables, 2, V7S_L2_SIZE, gfp);
 
 		if (!table)
@@ -237,14 +237,14 @@ static void v7s_reserve_fill(struct v7s_tables *tables, bool count)
 }
 
 /**
- * v7s_tables_refill - Fill the reserve
- * @tables: The memory of a page table.
+ * v7s_tables_refill() - fill the reserve
+ * @tables: the memory of a page table
  *
- * Does what it can without reclaiming hard; what is missing afterwards is left
- * to the next call.
+ * Allocates as many tables as it can without hard reclaim. The next call
+ * allocates those that are still missing.
  *
- * Context: Process context. May sleep. May run concurrently with all but
- *          v7s_tables_destroy().
+ * Context: Process context. May sleep. May run concurrently with all functions
+ *          but v7s_tables_destroy().
  */
 void v7s_tables_refill(struct v7s_tables *tables)
 {
@@ -252,16 +252,16 @@ void v7s_tables_refill(struct v7s_tables *tables)
 }
 
 /**
- * v7s_tables_alloc - Allocate a table
- * @tables: The memory of a page table.
- * @lvl: Level of the table, 1 or 2.
- * @size: Size in bytes, a power of two; for level 2 always 1 KB.
- * @gfp: How to allocate, without zone modifiers. A level-2 table that may not
- *       block for it comes from the reserve when the allocator has none.
+ * v7s_tables_alloc() - allocate a table
+ * @tables: the memory of a page table
+ * @lvl: level of the table, 1 or 2
+ * @size: bytes, a power of two; always 1 KB for level 2
+ * @gfp: how to allocate, without zone modifiers; if it does not allow to block,
+ *       a level-2 table comes from the reserve when the allocator has none
  *
  * Context: Any that @gfp allows.
  * Return: A zeroed table, aligned to @size, at an address that the IOMMU can
- *         use, or NULL. The reason is logged, once in a burst of failures.
+ *         use, or NULL after a rate-limited message with the reason.
  */
 void *v7s_tables_alloc(struct v7s_tables *tables, int lvl, size_t size, gfp_t gfp)
 {
@@ -283,20 +283,20 @@ void *v7s_tables_alloc(struct v7s_tables *tables, int lvl, size_t size, gfp_t gf
 }
 
 /**
- * v7s_tables_free - Free a table
- * @tables: The memory of a page table.
- * @table: A table from v7s_tables_alloc() that the IOMMU reads no more.
- * @lvl: Its level.
- * @size: Its size in bytes.
+ * v7s_tables_free() - free a table
+ * @tables: the memory of a page table
+ * @table: a table from v7s_tables_alloc() that the IOMMU no longer reads
+ * @lvl: its level
+ * @size: its size in bytes
  *
- * A level-2 table goes into the reserve where that is not full: maps that can
- * never block refill it by no other means.
+ * A level-2 table goes into the reserve if that is not full, because maps that
+ * never block have no other way to refill it.
  *
  * Context: Any.
  */
 void v7s_tables_free(struct v7s_tables *tables, void *table, int lvl, size_t size)
 {
-	if (lvl == 2 && unlikely(v7s_tables_low(tables))) {
+	if (lvl == 2 && unlikely(v7s_tables_need_refill(tables))) {
 		memset(table, 0, size);
 		if (v7s_reserve_push(tables, table, true))
 			return;
@@ -305,9 +305,9 @@ void v7s_tables_free(struct v7s_tables *tables, void *table, int lvl, size_t siz
 }
 
 /**
- * v7s_tables_get_stats - Read the counters
- * @tables: The memory of a page table.
- * @stats: Where they go, all from the same moment.
+ * v7s_tables_get_stats() - read the counters
+ * @tables: the memory of a page table
+ * @stats: filled with the counters, all from the same moment
  *
  * Context: Any.
  */
@@ -340,14 +340,14 @@ static void v7s_caches_put(const struct v7s_tables *tables)
 }
 
 /**
- * v7s_tables_init - Prepare the memory of a page table
- * @tables: To be initialised.
- * @cfg: What the page table is made with.
+ * v7s_tables_init() - prepare the memory of a page table
+ * @tables: to be initialised
+ * @cfg: configuration of the page table
  *
  * Fills the reserve as far as memory allows.
  *
  * Context: Process context. May sleep.
- * Return: 0, or -ENOMEM, then there is nothing to destroy.
+ * Return: 0, or -ENOMEM, in which case there is nothing to destroy.
  */
 int v7s_tables_init(struct v7s_tables *tables, const struct io_pgtable_cfg *cfg)
 {
@@ -382,10 +382,10 @@ int v7s_tables_init(struct v7s_tables *tables, const struct io_pgtable_cfg *cfg)
 }
 
 /**
- * v7s_tables_destroy - Give back the reserve and what else v7s_tables_init() took
- * @tables: The memory of a page table that has freed its tables.
+ * v7s_tables_destroy() - free the reserve and undo v7s_tables_init()
+ * @tables: the memory of a page table whose tables are all free
  *
- * Context: Process context. May sleep. Nobody maps or unmaps any more.
+ * Context: Process context. May sleep. No map or unmap may be running.
  */
 void v7s_tables_destroy(struct v7s_tables *tables)
 {

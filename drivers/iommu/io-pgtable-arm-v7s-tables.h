@@ -2,8 +2,8 @@
 /*
  * Memory for the tables of the Armv7 short-descriptor format.
  *
- * See Documentation/driver-api/io-pgtable-arm-v7s.rst for what a table is and
- * where it may lie.
+ * Documentation/driver-api/io-pgtable-arm-v7s.rst describes the format and
+ * where a table may lie.
  */
 #ifndef IO_PGTABLE_ARM_V7S_TABLES_H
 #define IO_PGTABLE_ARM_V7S_TABLES_H
@@ -13,20 +13,17 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
-struct kmem_cache;
-
 /**
- * struct v7s_tables_stats - what became of the requests for tables
- * @reserved: Level-2 tables in the reserve now.
- * @wanted: Level-2 tables that the reserve holds when it is full.
- * @taken: Level-2 tables that came from the reserve so far.
- * @refilled: Level-2 tables that went into the reserve so far, not counting
- *            those that filled it at first.
- * @relocated: Tables of both levels that lay too high and were asked for again
- *             lower down.
- * @misfits: Tables of both levels that were not usable in the end.
- * @failed: Level-2 tables that nobody had: neither the allocator nor the
- *          reserve.
+ * struct v7s_tables_stats - counters of one page table
+ * @reserved: level-2 tables in the reserve now
+ * @wanted: level-2 tables in a full reserve
+ * @taken: level-2 tables taken from the reserve so far
+ * @refilled: level-2 tables put into the reserve so far, without those that
+ *            filled it at creation
+ * @relocated: tables of both levels that were above the limit and were
+ *             allocated again below 4 GB
+ * @misfits: tables of both levels that were refused because of their address
+ * @failed: level-2 tables that neither the allocator nor the reserve had
  */
 struct v7s_tables_stats {
 	unsigned int reserved;
@@ -40,23 +37,24 @@ struct v7s_tables_stats {
 
 /**
  * struct v7s_tables - the memory of one page table
- * @dev: The IOMMU, for messages; may be NULL.
- * @last: Highest physical address that a byte of a table may have.
- * @anywhere: Tables are first asked for without a zone, because @last is above
- *            4 GB; otherwise all of them come from below 4 GB.
- * @lock: Protects all that follows. Map and unmap take it, in any context and
- *        on several CPUs at once, but only when a table is allocated or freed
- *        and not for each page.
- * @spare: The reserve, a stack of @stats.reserved zeroed level-2 tables.
- * @stats: @stats.reserved is also read without @lock, see v7s_tables_low().
- * @node: On the list of all page tables, under its mutex.
+ * @dev: the IOMMU, for messages; may be NULL
+ * @last: highest physical address that a byte of a table may have
+ * @anywhere: tables are first allocated without a zone, because @last is above
+ *            4 GB; otherwise all of them are allocated below 4 GB
+ * @lock: protects all that follows but @node
+ * @spare: the reserve, a stack of @stats.reserved zeroed level-2 tables
+ * @stats: counters; v7s_tables_need_refill() reads two of them without @lock
+ * @node: entry of the list of all page tables, protected by its mutex
  */
 struct v7s_tables {
 	struct device *dev;
 	phys_addr_t last;
 	bool anywhere;
 
-	/* taken by map and unmap of one page table on several CPUs */
+	/*
+	 * Taken by map and unmap on several CPUs at once, in any context, but
+	 * only when a table is allocated or freed.
+	 */
 	spinlock_t lock;
 	void **spare;
 	struct v7s_tables_stats stats;
@@ -72,17 +70,17 @@ void v7s_tables_refill(struct v7s_tables *tables);
 void v7s_tables_get_stats(struct v7s_tables *tables, struct v7s_tables_stats *stats);
 
 /**
- * v7s_tables_low - Is the reserve not full
- * @tables: The memory of a page table.
+ * v7s_tables_need_refill() - check whether the reserve is not full
+ * @tables: the memory of a page table
  *
- * Reads the fill level without the lock: a wrong answer means a refill that is
- * done by the next map instead of this one, or one that finds nothing to do.
+ * Reads the fill level without the lock. A stale value means that the next map
+ * refills the reserve instead of this one, or that a refill finds it full.
  *
- * Context: Any. This is all that a map costs that needs no table.
+ * Context: Any. A map that needs no table has no other cost.
  * Return: true if v7s_tables_refill() should be called from a context that may
  *         block.
  */
-static inline bool v7s_tables_low(const struct v7s_tables *tables)
+static inline bool v7s_tables_need_refill(const struct v7s_tables *tables)
 {
 	return READ_ONCE(tables->stats.reserved) < tables->stats.wanted;
 }

@@ -71,7 +71,8 @@ def note_tested(composed):
 def own_tests():
     """Run the harness's unit tests, in a process without the user's choices; the log is shown only if one fails."""
     log = paths.OUT / "log/harness-tests.log"
-    nothing = dict.fromkeys(("LANES", "PART", "SUITE", "CASE", "PATCHES", "MUTANTS", "FIX", "DURATION", "TREE"), "")
+    nothing = dict.fromkeys(("LANES", "PART", "SUITE", "CASE", "PATCHES", "MUTANTS", "FIX", "DURATION", "TREE",
+                             "DEVICE", "SCENARIO", "LANE"), "")
     status = ui.run([sys.executable, "-B", "-m", "unittest", "discover", "-s", "harness/tests", "-t", "."], log,
                     cwd=paths.TOP, env=nothing, check=False, name="unit tests")
     text = log.read_text(encoding="utf-8", errors="replace")

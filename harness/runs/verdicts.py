@@ -26,7 +26,8 @@ from harness.source import kbuild
 TESTS = "harness/tests"
 TABLE = f"{TESTS}/breaks.toml"
 TIMEOUT = 600           # seconds, after which the tests hang, which is noticed too
-UNSET = ("OUT", "BASE", "LANES", "PART", "SUITE", "CASE", "PATCHES", "MUTANTS", "FIX", "BREAKS", "DURATION", "TREE")
+UNSET = ("OUT", "BASE", "LANES", "PART", "SUITE", "CASE", "PATCHES", "MUTANTS", "FIX", "BREAKS", "DURATION", "TREE",
+         "DEVICE", "SCENARIO", "LANE")
 
 
 @dataclass(frozen=True)

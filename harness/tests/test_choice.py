@@ -113,7 +113,7 @@ class Cases(unittest.TestCase):
 
     def test_repository(self):
         found = choice.cases(choice.paths.TOP)
-        self.assertIn("map_beyond_input_size", found)       # KUNIT_CASE
+        self.assertIn("map_beyond_input_size_refused", found)       # KUNIT_CASE
         self.assertIn("aligned_below_4g", found)            # KUNIT_CASE_PARAM
 
 

@@ -1,26 +1,166 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Between the software IO TLB's pool and the transient buffers that stand in for it when it is
- * full.
+ * Internals of transient bounce buffers: what swiotlb.c calls, and what the files
+ * swiotlb_overflow*.c and the KUnit suite share.
  */
 #ifndef _KERNEL_DMA_SWIOTLB_OVERFLOW_H
 #define _KERNEL_DMA_SWIOTLB_OVERFLOW_H
 
+#include <linux/atomic.h>
 #include <linux/dma-direction.h>
+#include <linux/percpu-defs.h>
 #include <linux/types.h>
 
 struct device;
-struct io_tlb_mem;
 
-void swiotlb_copy(phys_addr_t orig_addr, void *vaddr, size_t size, enum dma_data_direction dir);
-unsigned long swiotlb_mem_used(struct io_tlb_mem *mem);
+/* Only called if CONFIG_SWIOTLB_OVERFLOW is enabled. */
+phys_addr_t swiotlb_overflow_map(struct device *dev, phys_addr_t orig_addr, size_t mapping_size,
+				 size_t alloc_size, unsigned int alloc_align_mask,
+				 bool decrypted, unsigned long attrs);
 
 #ifdef CONFIG_SWIOTLB_OVERFLOW
 
+/**
+ * enum swiotlb_overflow_source - origin of the memory of a transient buffer
+ * @OVERFLOW_PAGES:		block of the page allocator
+ * @OVERFLOW_SINGLE_PAGES:	block of the page allocator without its tail, which was freed
+ * @OVERFLOW_ATOMIC_POOL:	pool for atomic allocations of decrypted memory
+ * @OVERFLOW_SLOT:		first slab cache; the number of the zone is added
+ */
+enum swiotlb_overflow_source {
+	OVERFLOW_PAGES,
+	OVERFLOW_SINGLE_PAGES,
+	OVERFLOW_ATOMIC_POOL,
+	OVERFLOW_SLOT,
+};
+
+/**
+ * enum swiotlb_overflow_failure - why there is no transient buffer for a mapping
+ * @OVERFLOW_OK:		there is one
+ * @OVERFLOW_FAIL_POOL:		the pool of the device never overflows
+ * @OVERFLOW_FAIL_SIZE:		the mapping is larger than the pool permits
+ * @OVERFLOW_FAIL_CAP:		limit on the memory of all buffers
+ * @OVERFLOW_FAIL_SHARE:	limit on the memory of the buffers of a device
+ * @OVERFLOW_FAIL_MEMORY:	the allocator has no memory
+ * @OVERFLOW_FAIL_REACH:	the device cannot reach the memory that was found
+ * @OVERFLOW_FAILURES:		number of values
+ */
+enum swiotlb_overflow_failure {
+	OVERFLOW_OK,
+	OVERFLOW_FAIL_POOL,
+	OVERFLOW_FAIL_SIZE,
+	OVERFLOW_FAIL_CAP,
+	OVERFLOW_FAIL_SHARE,
+	OVERFLOW_FAIL_MEMORY,
+	OVERFLOW_FAIL_REACH,
+	OVERFLOW_FAILURES,
+};
+
+/**
+ * struct swiotlb_overflow_buf - descriptor of a transient buffer
+ * @node:	entry of a hash chain
+ * @dev:	device of the mapping; only compared
+ * @start:	physical address of the first byte of the mapping
+ * @orig_addr:	physical address of the memory that is bounced
+ * @retired:	next descriptor that waits for a grace period; replaces @orig_addr when the
+ *		memory has been freed
+ * @vaddr:	virtual address of the memory, @offset bytes before the mapping; need not be in
+ *		the linear map
+ * @size:	size of the mapping, in bytes
+ * @memory:	size of the memory, in bytes
+ * @offset:	padding before the mapping, in bytes
+ * @class:	number of low-order address bits that vary within the mapping
+ * @source:	enum swiotlb_overflow_source of the memory
+ * @rcu:	frees the descriptor
+ *
+ * All members are written before the descriptor is published. Until the unmap they are only
+ * read.
+ */
+struct swiotlb_overflow_buf {
+	struct hlist_node	node;
+	struct device		*dev;
+	phys_addr_t		start;
+	union {
+		phys_addr_t			orig_addr;
+		struct swiotlb_overflow_buf	*retired;
+	};
+	void			*vaddr;
+	u32			size;
+	u32			memory;
+	u32			offset;
+	u8			class;
+	u8			source;
+	struct rcu_head		rcu;
+};
+
+/**
+ * struct swiotlb_overflow_stats - event counters of a CPU
+ * @mapped:	transient buffers that were mapped
+ * @unmapped:	transient buffers that were unmapped
+ * @failed:	mappings that failed, by reason
+ */
+struct swiotlb_overflow_stats {
+	unsigned long	mapped;
+	unsigned long	unmapped;
+	unsigned long	failed[OVERFLOW_FAILURES];
+};
+
+DECLARE_PER_CPU(struct swiotlb_overflow_stats, swiotlb_overflow_stats);
+
+extern const char * const swiotlb_overflow_failure_names[OVERFLOW_FAILURES];
+
+/**
+ * struct swiotlb_overflow_limits - limits on the memory of transient buffers, and its use
+ * @bytes:		bytes in use by all devices
+ * @peak:		the highest value of @bytes
+ * @cap:		limit on @bytes
+ * @device_cap:		limit on the bytes of a device, @share percent of @cap
+ * @share:		share of a device, in percent
+ */
+struct swiotlb_overflow_limits {
+	atomic_long_t	bytes;
+	unsigned long	peak;
+	unsigned long	cap;
+	unsigned long	device_cap;
+	unsigned int	share;
+};
+
+extern struct swiotlb_overflow_limits swiotlb_overflow_limits;
+
+/* swiotlb_overflow.c */
 void swiotlb_overflow_bounce(struct device *dev, phys_addr_t tlb_addr, size_t size,
 			     enum dma_data_direction dir);
 void swiotlb_overflow_unmap(struct device *dev, phys_addr_t tlb_addr, size_t size,
 			    enum dma_data_direction dir, unsigned long attrs);
+struct swiotlb_overflow_buf *swiotlb_overflow_lookup(struct device *dev, phys_addr_t paddr);
+
+/* swiotlb_overflow_memory.c */
+size_t swiotlb_overflow_layout(struct swiotlb_overflow_buf *buf, size_t alloc_size,
+			       unsigned int alloc_align_mask, bool decrypted);
+enum swiotlb_overflow_failure
+swiotlb_overflow_alloc_memory(struct swiotlb_overflow_buf *buf, size_t align, bool decrypted,
+			      gfp_t gfp);
+void swiotlb_overflow_free_memory(const struct swiotlb_overflow_buf *buf);
+int swiotlb_overflow_init_memory(void);
+
+/* swiotlb_overflow_limits.c */
+enum swiotlb_overflow_failure swiotlb_overflow_charge(struct device *dev, size_t bytes);
+void swiotlb_overflow_uncharge(struct device *dev, size_t bytes);
+int swiotlb_overflow_set_cap(u64 bytes);
+int swiotlb_overflow_set_share(u64 percent);
+void swiotlb_overflow_init_limits(void);
+
+#ifdef CONFIG_DEBUG_FS
+/* swiotlb_overflow_debugfs.c */
+int swiotlb_overflow_buffers_get(void *unused, u64 *value);
+int swiotlb_overflow_total_get(void *unused, u64 *value);
+int swiotlb_overflow_bytes_get(void *unused, u64 *value);
+int swiotlb_overflow_failed_get(void *failure, u64 *value);
+int swiotlb_overflow_cap_get(void *unused, u64 *value);
+int swiotlb_overflow_cap_set(void *unused, u64 value);
+int swiotlb_overflow_share_get(void *unused, u64 *value);
+int swiotlb_overflow_share_set(void *unused, u64 value);
+#endif
 
 #else
 

@@ -2,17 +2,17 @@
 /*
  * Torture test for the software IO TLB.
  *
- * Buffers of all sizes are mapped for devices that cannot reach them, until long after the pool is
- * full. Each mapping goes from the CPU that made it to one that plays the device and syncs, and to
- * a third that unmaps it; others are made and undone in timer interrupts. A model of every byte
- * that the device and the driver should see, and of those around that nobody may touch, is compared
- * with what is there.
+ * Buffers of many sizes are mapped for devices that cannot reach them, until the pool is full and
+ * beyond. Each mapping goes from the CPU that made it to a second one, which plays the device and
+ * syncs, and to a third one, which unmaps it. Other mappings are made and unmapped in timer
+ * interrupts. Memory is compared with a model of each byte that the device and the driver must
+ * see, and of the bytes around the mapping, which must not change.
  *
- * Between them, pages that devices do reach are mapped as soon as they are allocated. They are
- * often what was a bounce buffer a moment ago: if something takes them for one still, bytes change
- * that should not.
+ * In between, pages that the devices can reach are mapped right after they were allocated. They
+ * were often a bounce buffer a moment before. If they are still taken for one, bytes change that
+ * must not change.
  *
- * This uses the DMA API like a driver, and does not know how the software IO TLB works.
+ * The test uses the DMA API like a driver, and does not depend on how the software IO TLB works.
  */
 
 #define pr_fmt(fmt) "swiotlb-torture: " fmt
@@ -46,76 +46,76 @@ MODULE_PARM_DESC(onstart, "Start when loaded or, if built in, at boot");
 
 static int nmappers = -1;
 module_param(nmappers, int, 0444);
-MODULE_PARM_DESC(nmappers, "Number of CPUs that map, -1 for all");
+MODULE_PARM_DESC(nmappers, "Number of CPUs that map, -1: all CPUs");
 
 static unsigned int nbuffers = 128;
 module_param(nbuffers, uint, 0444);
-MODULE_PARM_DESC(nbuffers, "Mappings at a time, for each CPU that maps");
+MODULE_PARM_DESC(nbuffers, "Maximum number of mappings of each CPU that maps");
 
 static unsigned int duration = 30;
 module_param(duration, uint, 0444);
-MODULE_PARM_DESC(duration, "Seconds until the test ends, 0 to go on until the module is unloaded");
+MODULE_PARM_DESC(duration, "Duration in seconds, 0: until the module is unloaded");
 
 static unsigned int stat_interval = 10;
 module_param(stat_interval, uint, 0444);
-MODULE_PARM_DESC(stat_interval, "Seconds between two lines of statistics, 0 for none but the last");
+MODULE_PARM_DESC(stat_interval, "Seconds between lines of statistics, 0: only the last line");
 
 static unsigned int irq_interval = 500;
 module_param(irq_interval, uint, 0444);
-MODULE_PARM_DESC(irq_interval, "Microseconds between two interrupts that map or unmap, 0 for none");
+MODULE_PARM_DESC(irq_interval, "Microseconds between interrupts that map or unmap, 0: none");
 
 static unsigned int seed = 1;
 module_param(seed, uint, 0444);
-MODULE_PARM_DESC(seed, "Of the random numbers");
+MODULE_PARM_DESC(seed, "Random seed");
 
 static bool relaxed;
 module_param(relaxed, bool, 0444);
 MODULE_PARM_DESC(relaxed,
-		 "Hand addresses over without a barrier, which not all implementations have to bear");
+		 "Hand over addresses without a barrier, which not every implementation supports");
 
-#define MOST_ERRORS	20	/* that are printed */
+#define MOST_ERRORS	20	/* that are printed in detail */
 #define IRQ_BUFFERS	64
 #define NOISE_SIZE	SZ_64K
 #define NOISE_STARTS	SZ_4K
 
 enum torture_state {
-	TORTURE_IDLE,		/* of the mapper */
-	TORTURE_TO_SYNC,	/* of the mapper, of the syncer as soon as there is an address */
-	TORTURE_TO_UNMAP,	/* the same for the unmapper */
-	TORTURE_SYNCED,		/* of the unmapper */
+	TORTURE_IDLE,		/* owned by the mapper */
+	TORTURE_TO_SYNC,	/* owned by the mapper, and by the syncer once @addr is set */
+	TORTURE_TO_UNMAP,	/* owned by the mapper, and by the unmapper once @addr is set */
+	TORTURE_SYNCED,		/* owned by the unmapper */
 };
 
 /*
- * A buffer, and what is known about it. Who owns it by its state, or by having it taken from its
- * slot in irq_slots, may change it; only @state and @addr are looked at by others.
+ * A buffer and its models. Only its owner changes it: the thread that @state names, or the
+ * interrupt that took it from irq_slots. Other threads only read @state and @addr.
  */
 struct torture_buf {
 	int			state;
 	dma_addr_t		addr;
 	struct device		*dev;
 	enum dma_data_direction	dir;
-	size_t			offset;		/* of the mapping in @run */
+	size_t			offset;		/* offset of the mapping in @run */
 	size_t			size;
-	u8			*run;		/* pages around the mapping: @own, or fresh ones */
-	size_t			room;		/* of them */
-	u8			*view;		/* what the device sees */
-	u8			*want;		/* what has to be in @run */
-	u8			*seen;		/* what has to be in @view */
-	u8			*shadow;	/* for @seen */
+	u8			*run;		/* pages around the mapping: @own or new pages */
+	size_t			room;		/* size of @run */
+	u8			*view;		/* memory that the device accesses */
+	u8			*want;		/* model of @run */
+	u8			*seen;		/* model of @view */
+	u8			*shadow;	/* memory for @seen if the mapping is bounced */
 	u8			*own;
-	unsigned int		order;		/* of @own */
-	u32			start;		/* pattern that is in @own while it is not mapped */
+	unsigned int		order;		/* order of @own */
+	u32			start;		/* pattern in @own while it is not mapped */
 	bool			mapped;
 };
 
-/* A mapper, and the syncer and the unmapper of what it maps, each on a CPU of its own if it can */
+/* A mapper with the syncer and the unmapper of its mappings, on different CPUs if possible */
 struct torture_chain {
 	struct task_struct	*mapper;
 	struct task_struct	*syncer;
 	struct task_struct	*unmapper;
 	struct torture_buf	*bufs;
 	atomic_t		live;
-	unsigned int		low;		/* as many stay mapped for now */
+	unsigned int		low;		/* number of mappings that are kept for now */
 	struct hrtimer		timer;
 	struct rnd_state	rnd[3];
 	struct rnd_state	irq_rnd;
@@ -152,7 +152,7 @@ static struct task_struct *torture_manager;
 static u8 *noise;
 static bool draining;
 
-/* Patterns differ in where in the noise they start. */
+/* A pattern is the noise from a start position on. */
 static void fill_pattern(u8 *data, size_t size, u32 start)
 {
 	const u8 *from = noise + start % NOISE_STARTS;
@@ -202,7 +202,7 @@ static void random_range(struct rnd_state *rnd, size_t room, size_t *offset, siz
 	*offset = random_below(rnd, room - *size + 1);
 }
 
-/* Choose what to map; @buf is idle. */
+/* Choose a mapping for an idle buffer. */
 static void prepare_buf(struct torture_buf *buf, struct rnd_state *rnd, gfp_t gfp)
 {
 	unsigned int order = random_below(rnd, buf->order + 1);
@@ -254,7 +254,7 @@ static void map_failed(struct torture_buf *buf, struct rnd_state *rnd)
 	give_back(buf, rnd);
 }
 
-/* The address is here: find out where the device looks, and see what it sees. */
+/* The address has arrived: find the memory that the device accesses, and check it. */
 static void arrived(struct torture_buf *buf)
 {
 	if (buf->mapped)
@@ -337,7 +337,7 @@ static void unmap_buf(struct torture_buf *buf, struct rnd_state *rnd)
 	give_back(buf, rnd);
 }
 
-/* All that is known about a buffer goes with its state to the new owner. */
+/* Hands over a buffer, with all members, to the owner that the new state names. */
 static void set_state(struct torture_buf *buf, enum torture_state state)
 {
 	/* Pairs with smp_load_acquire() in get_state() */
@@ -351,15 +351,15 @@ static enum torture_state get_state(struct torture_buf *buf)
 }
 
 /*
- * The address goes by itself, after the state. Drivers have some lock or barrier here, which does
- * for the contents of the mapping too, and makes up for a barrier that should be in the map.
+ * Hands over the address, after the state. Drivers usually have a lock or a barrier here. It also
+ * orders the contents of the mapping, and can hide that the map lacks a barrier.
  */
 static void hand_over(struct torture_buf *buf, dma_addr_t addr)
 {
 	if (relaxed)
 		WRITE_ONCE(buf->addr, addr);
 	else
-		/* Pairs with the address dependency of whoever looks at what is mapped */
+		/* Pairs with the address dependency of the CPU that accesses the mapping */
 		smp_store_release(&buf->addr, addr);
 }
 
@@ -459,7 +459,7 @@ static int mapper(void *arg)
 	if (irq_interval)
 		hrtimer_start(&chain->timer, irq_delay(rnd), HRTIMER_MODE_REL_PINNED);
 	for (i = 0; !kthread_should_stop(); i++) {
-		/* Now the pool is full, now it is almost empty. */
+		/* The pool is sometimes full and sometimes almost empty. */
 		if (i % 1024 == 0)
 			WRITE_ONCE(chain->low, random_below(rnd, nbuffers));
 		pause_if(!map_one(chain, rnd));
@@ -578,7 +578,7 @@ static void report(void)
 							"End of test: SUCCESS");
 }
 
-/* Statistics while the test runs, and its end: after @duration, or when the module is unloaded */
+/* Prints statistics and ends the test after @duration or when the module is unloaded. */
 static int manager(void *unused)
 {
 	unsigned long printed = jiffies, end = printed + duration * HZ;
@@ -653,7 +653,7 @@ static int __init init_chain(struct torture_chain *chain, unsigned int number)
 	if (!chain->bufs)
 		return -ENOMEM;
 	for (i = 0; i < nbuffers; i++) {
-		/* Most are small, a few have room for the largest mapping that there can be. */
+		/* Most buffers are small, a few have room for the largest mapping. */
 		err = init_buf(&chain->bufs[i], i % 32 == 31 ? get_order(SZ_512K) : i % 6);
 		if (err)
 			return err;
@@ -678,7 +678,7 @@ static int __init init_device(unsigned int kind)
 	if (get_dma_ops(&pdev->dev))
 		return -EOPNOTSUPP;
 #if defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE) || defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_CPU)
-	/* It is a CPU that plays the device. */
+	/* A CPU plays the device. */
 	pdev->dev.dma_coherent = true;
 #endif
 	err = dma_set_mask_and_coherent(&pdev->dev, device_kinds[kind].mask);
@@ -736,7 +736,7 @@ static int __init start_chain(struct torture_chain *chain, int number)
 
 	if (!err)
 		err = start_task(&chain->unmapper, unmapper, chain, number + 2, "unmap");
-	/* It makes work for the others, so they have to be there. */
+	/* The mapper creates work for the others, so start it last. */
 	if (!err)
 		err = start_task(&chain->mapper, mapper, chain, number, "map");
 	return err;
@@ -762,7 +762,7 @@ static int __init swiotlb_torture_init(void)
 
 	if (!onstart)
 		return 0;
-	/* The device would have to look at decrypted memory by another address. */
+	/* The CPU that plays the device would need another address for decrypted memory. */
 	if (cc_platform_has(CC_ATTR_MEM_ENCRYPT))
 		return -EOPNOTSUPP;
 	if (nmappers < 0)

@@ -1,38 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The default DMA window of a PE, when a dynamic one takes its place or joins it.
+ * The default DMA window of a PE, which a dynamic one may replace.
  *
  * Where the firmware has room for one window only, the default one has to be removed before a
  * larger one can be created. All functions of the PE share it. So nothing may be mapped in it, and
- * nobody may begin to, from before the removal until the outcome is certain:
+ * nothing may be mapped from before the removal until the outcome is known:
  *
- *	claimed --> removed --> dynamic window works: the table is retired
+ *	claimed --> removed --> the dynamic window works:  the table is retired
  *	               |
- *	               +------> it does not: reset works:  unclaimed, as before
+ *	               +------> it does not, reset works:  unclaimed, as before
  *	                                     reset fails:  claimed for good, all maps fail
  *
  * A retired table stays claimed, and in memory, until its PE goes: another CPU may have read its
  * address from a device just before, and finds it full then.
  */
-#include <linux/dma-mapping.h>
-#include <linux/pci.h>
 #include <linux/log2.h>
 #include <linux/of.h>
+#include <linux/pci.h>
 #include <asm/iommu.h>
-#include <asm/iommu-claim.h>
+#include <asm/iommu-table.h>
 #include <asm/pci-bridge.h>
 #include <asm/prom.h>
 #include "ddw.h"
-#include "ddw_fw.h"
 
 /**
  * ddw_parse_default_window() - read the property of the default window
  * @pdn: the node of the PE
- * @default_win: its property "ibm,dma-window": LIOBN, address and size, in cells of the node's own
- *	number; TCEs are of 4 KB
- * @window: filled with the same in the form of a dynamic window
+ * @default_win: its property "ibm,dma-window": LIOBN, address and size, in as many cells as the
+ *	node says; TCEs map 4 KB
+ * @window: filled with the same values in the form of a dynamic window
  *
- * Return: 0, or -EINVAL if the property is too short, or the size is none.
+ * Context: Any.
+ *
+ * Return: 0, or -EINVAL if the property is too short or the size is less than a page.
  */
 int ddw_parse_default_window(struct device_node *pdn, const struct property *default_win,
 			     struct dynamic_dma_window_prop *window)
@@ -40,7 +40,7 @@ int ddw_parse_default_window(struct device_node *pdn, const struct property *def
 	u32 address_cells = of_n_addr_cells(pdn), size_cells = of_n_size_cells(pdn);
 	unsigned long liobn, offset, size;
 
-	/* As many cells as of_parse_dma_window() is going to read; it does not look. */
+	/* of_parse_dma_window() reads this many cells, and does not check the length. */
 	of_property_read_u32(pdn, "#address-cells", &address_cells);
 	of_property_read_u32(pdn, "ibm,#dma-address-cells", &address_cells);
 	of_property_read_u32(pdn, "ibm,#dma-size-cells", &size_cells);
@@ -64,8 +64,8 @@ struct other_user {
 };
 
 /*
- * A driver that is still being probed has no mappings that it counts on; it sets its mask next, and
- * is told then. Whoever holds the device's lock is about to probe or to remove it.
+ * A driver that is being probed has no mappings that it relies on. It sets its mask later, and gets
+ * an error then. The holder of a device's lock is about to probe or to remove the device.
  */
 static int find_other_user(struct pci_dev *pdev, void *data)
 {
@@ -81,17 +81,17 @@ static int find_other_user(struct pci_dev *pdev, void *data)
 }
 
 /**
- * ddw_claim_default_window() - keep everybody from the default window, so that it can be removed
- * @dev: the device that wants a dynamic window
+ * ddw_claim_default_window() - make maps in the default window fail, so that it can be removed
+ * @dev: the device that is to get a dynamic window
  * @tbl: the table of the default window
  *
- * Fails if anything is mapped there, or if another device of the PE has a driver, which has nowhere
- * else to map: it says so.
+ * Fails, with a message, if anything is mapped there, or if another device of the PE has a driver,
+ * which has no other window.
  *
  * Context: Process context. Takes pci_bus_sem and the locks of the pools of @tbl.
  *
- * Return: true if @tbl is claimed: ddw_default_window_restored() or ddw_retire_default_table() ends
- * that.
+ * Return: true if @tbl is claimed. ddw_restore_default_table() or ddw_retire_default_table() ends
+ * the claim.
  */
 bool ddw_claim_default_window(struct pci_dev *dev, struct iommu_table *tbl)
 {
@@ -116,17 +116,17 @@ bool ddw_claim_default_window(struct pci_dev *dev, struct iommu_table *tbl)
 }
 
 /**
- * ddw_default_window_restored() - take up the default window again
- * @dev: the device that had wanted a dynamic window
+ * ddw_restore_default_table() - use the default window again after a reset
+ * @dev: the device that was to get a dynamic window
  * @tbl: the table of the default window, which is claimed
- * @reset: what became of the reset of the PE's windows: 0, or an error
+ * @reset: result of the reset of the PE's windows: 0, or an error
  *
  * After an error there is no window behind @tbl. It stays claimed, so that mappings fail instead of
  * pointing nowhere.
  *
  * Context: Process context.
  */
-void ddw_default_window_restored(struct pci_dev *dev, struct iommu_table *tbl, int reset)
+void ddw_restore_default_table(struct pci_dev *dev, struct iommu_table *tbl, int reset)
 {
 	iommu_debugfs_add(tbl);
 	if (reset) {
@@ -138,27 +138,27 @@ void ddw_default_window_restored(struct pci_dev *dev, struct iommu_table *tbl, i
 	iommu_table_unclaim(tbl);
 }
 
-struct rebase {
+struct table_replacement {
 	struct iommu_table *from, *to;
 };
 
-static int rebase(struct pci_dev *pdev, void *data)
+static int replace_table(struct pci_dev *pdev, void *data)
 {
-	struct rebase *rebase = data;
+	struct table_replacement *tables = data;
 
-	if (get_iommu_table_base(&pdev->dev) == rebase->from)
-		set_iommu_table_base(&pdev->dev, rebase->to);
+	if (get_iommu_table_base(&pdev->dev) == tables->from)
+		set_iommu_table_base(&pdev->dev, tables->to);
 	return 0;
 }
 
 /**
  * ddw_retire_default_table() - let no device use the table of a window that has been replaced
  * @dev: the device that has got a dynamic window
- * @group: the tables of its PE; the first one is retired, the second one, if there is one, takes
- *	its place in all devices of the PE
+ * @group: the tables of its PE; the first one is retired, and the second one, if there is one,
+ *	takes its place in all devices of the PE
  *
  * Without a second one, which is the case if all memory is mapped in the dynamic window, devices
- * that do not reach there have no table any more; setting their mask fails.
+ * that cannot address that window have no table any more, and setting their mask fails.
  *
  * Context: Process context. Takes pci_bus_sem.
  *
@@ -166,9 +166,9 @@ static int rebase(struct pci_dev *pdev, void *data)
  */
 struct iommu_table *ddw_retire_default_table(struct pci_dev *dev, struct iommu_table_group *group)
 {
-	struct rebase tables = { .from = group->tables[0], .to = group->tables[1] };
+	struct table_replacement tables = { .from = group->tables[0], .to = group->tables[1] };
 
 	group->tables[0] = NULL;
-	pci_walk_bus(pci_bus_to_host(dev->bus)->bus, rebase, &tables);
+	pci_walk_bus(pci_bus_to_host(dev->bus)->bus, replace_table, &tables);
 	return tables.from;
 }

@@ -1,13 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# What becomes of DMA mappings of a PCI function on pseries when its driver changes its masks.
+# DMA mappings of a PCI function on pseries remain valid when its driver changes its masks.
 #
 #   DDW_FUNCTION=0001:00:01.0 ./ddw.sh
 #
 # The function must have no driver, and should be the only one of its partitionable endpoint: its
-# DMA window may be replaced, and stays so until the next boot. The device itself is not told to do
-# anything. A kernel that takes old mappings for those of the new window may crash.
+# DMA window may be replaced, until the next boot. The device itself is idle. A kernel that takes
+# mappings for mappings in the new window may crash.
 
 KSFT_SKIP=4
 FUNCTION=$DDW_FUNCTION
@@ -25,21 +25,21 @@ skip()
 	exit $KSFT_SKIP
 }
 
-# do_probe COMMAND: have ddw_probe call the DMA API
+# do_probe COMMAND: let ddw_probe call the DMA API
 do_probe()
 {
 	echo "# $*"
 	echo "$*" >"$PROBE" || failures="$failures '$*' refused"
 }
 
-# want KEY VALUE: what the last command has to have given
+# want KEY VALUE: compare the result of the last command
 want()
 {
 	given=$(sed -n "s/^$1 //p" "$PROBE")
 	[ "$given" = "$2" ] || failures="$failures $1 is $given, not $2;"
 }
 
-# Entries in use in the table of the function's default window; 0 if there is none any more
+# Entries in use in the table of the function's default window; 0 if the window is gone
 entries()
 {
 	node=$(readlink -f "$DEVICE/of_node")
@@ -51,7 +51,7 @@ entries()
 	cat "$DEBUGFS/iommu/$liobn/weight" 2>/dev/null || echo 0
 }
 
-# Complaints of the kernel that no test may bring
+# Number of kernel messages that no test may cause
 complaints()
 {
 	dmesg | grep -c -E 'iommu_free: invalid entry|plpar_tce_\w+ failed|clear tces in window'
@@ -90,7 +90,7 @@ echo "$FUNCTION" >/sys/bus/pci/drivers_probe
 
 echo "1..4"
 
-# Also where one window is all there is, and is replaced once it is idle
+# If there is room for one window only, it is replaced once it is idle.
 begin
 do_probe map 16
 want "done" 16
@@ -125,7 +125,7 @@ do_probe mask 32
 do_probe free
 end "coherent_memory_freed_after_another_mask"
 
-# Without a default window there is nothing to map in, and nothing to leave
+# Without a default window the first maps fail, and nothing can be left there.
 begin
 do_probe mask 32
 do_probe map 16

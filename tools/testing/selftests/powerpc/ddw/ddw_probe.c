@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * ddw_probe: the DMA API of a PCI function, called from user space one step at a time
+ * ddw_probe: calls the DMA API for a PCI function, one step at a time, as user space says
  *
  * On pseries a device that sets a 64-bit mask is moved to a larger DMA window, while mappings of
  * its own, or of other functions of the same partitionable endpoint, may still be in the default
- * one.  This driver lets a script do just that, and tells what the DMA API said.  How many entries
- * of a window's table are in use is in debugfs (CONFIG_IOMMU_DEBUGFS), for the script to read.
+ * one.  This driver lets a script do that, and reports the results of the DMA API.  debugfs shows
+ * how many entries of a window's table are in use (CONFIG_IOMMU_DEBUGFS).
  *
- * The driver takes only functions whose driver_override names it.  Each of them gets a file
- * /sys/kernel/debug/ddw_probe/<function>: write a command, read what came of it, as lines of
+ * The driver binds only to functions whose driver_override names it.  Each of them gets a file
+ * /sys/kernel/debug/ddw_probe/<function>: write a command, and read its result, in lines of
  * "key value".
  *
  *   mask BITS			dma_set_mask()
@@ -17,9 +17,10 @@
  *   unmap			unmap all of them, the oldest first
  *   alloc COUNT		allocate COUNT more coherent buffers of 4 KB
  *   free			free all of them
- *   check			send data through each buffer, there and back; only QEMU's edu can
- *   cost COUNT			map and unmap a buffer COUNT times; nanoseconds that it takes at
- *				least, which are instructions in QEMU with -icount shift=0
+ *   check			send data to the device and back through each buffer; needs QEMU's
+ *				edu
+ *   cost COUNT			map and unmap a buffer COUNT times; reports the shortest time in
+ *				nanoseconds, which are instructions in QEMU with -icount shift=0
  *   race FUNCTION TRIES	set a 64-bit mask, TRIES times or until the window is replaced,
  *				while another CPU maps and unmaps on FUNCTION, which must have no
  *				driver
@@ -40,7 +41,7 @@
 #define SIZE		SZ_4K
 #define MOST		64	/* buffers of each kind */
 
-/* QEMU's edu: registers, and a buffer of its own, of 4 KB */
+/* QEMU's edu: its registers, and its own buffer of 4 KB */
 #define EDU_VENDOR	0x1234
 #define EDU_DEVICE	0x11e8
 #define EDU_ID		0x00
@@ -52,7 +53,7 @@
 #define EDU_RUN		BIT(0)
 #define EDU_TO_MEMORY	BIT(1)
 #define EDU_BUFFER	0x40000
-#define EDU_BYTES	SZ_2K	/* it refuses the last byte of its buffer */
+#define EDU_BYTES	SZ_2K	/* edu does not accept the last byte of its buffer */
 
 struct buffer {
 	void *cpu;
@@ -63,7 +64,7 @@ struct probe {
 	struct pci_dev *pdev;
 	struct dentry *file;
 	void __iomem *edu;		/* NULL: no DMA engine */
-	struct mutex lock;		/* one command at a time; protects all below */
+	struct mutex lock;		/* one command at a time; protects the members below */
 	unsigned int mapped, allocated;
 	struct buffer streaming[MOST], coherent[MOST];
 	size_t length;
@@ -83,7 +84,7 @@ static void say(struct probe *probe, const char *format, ...)
 	va_end(arguments);
 }
 
-/* The default window ends below 4 GB, a dynamic one begins far above. */
+/* The default window ends below 4 GB; a dynamic window begins far above. */
 static bool in_default_window(dma_addr_t dma)
 {
 	return dma < SZ_4G;
@@ -172,7 +173,7 @@ static void free_all(struct probe *probe)
 	probe->allocated = 0;
 }
 
-/* The registers have the byte order of QEMU's target, not of PCI: on ppc64le, the other one. */
+/* QEMU gives the registers its target's byte order instead of PCI's: big endian on ppc64le. */
 static u64 edu_order(struct probe *probe, u64 value)
 {
 	return readl(probe->edu + EDU_ID) == EDU_ID_VALUE ? value : swab64(value);
@@ -199,7 +200,7 @@ static bool edu_copy(struct probe *probe, u64 source, u64 target, u64 direction)
 	return false;
 }
 
-/* Whether the device reads what is in a buffer, and writes to it. */
+/* Return: true if the device can read a buffer and write to it */
 static bool reaches(struct probe *probe, const struct buffer *buffer, bool coherent)
 {
 	struct device *dev = &probe->pdev->dev;
@@ -235,18 +236,18 @@ static int check(struct probe *probe)
 	return 0;
 }
 
-/* What the mask of the other function is doing while this one maps */
+/* The state of the other function's mask while this one maps */
 enum phase { BEFORE, CHANGING, REPLACED, PHASES };
 
 static const char *const phase_names[] = { "before", "changing", "replaced" };
 
 struct race {
 	struct pci_dev *sibling;
-	enum phase phase;		/* written by the one side, read by the other */
-	unsigned int mapped[PHASES], failed[PHASES];	/* of the thread; read after it has ended */
+	enum phase phase;		/* written by race(), read by the thread */
+	unsigned int mapped[PHASES], failed[PHASES];	/* written by the thread */
 };
 
-/* Half of the time there is a mapping, and half of the time there is none. */
+/* There is a mapping for about half of the time. */
 static int race_thread(void *data)
 {
 	struct race *race = data;
@@ -485,5 +486,5 @@ static void __exit ddw_probe_exit(void)
 }
 module_exit(ddw_probe_exit);
 
-MODULE_DESCRIPTION("DMA API of a PCI function, called from user space");
+MODULE_DESCRIPTION("Calls the DMA API for a PCI function as user space says");
 MODULE_LICENSE("GPL");

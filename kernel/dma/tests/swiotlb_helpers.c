@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Helpers that the KUnit suites of the software IO TLB share, see swiotlb_helpers.h.
+ */
+#include <kunit/test.h>
+#include <linux/dma-direct.h>
+#include <linux/dma-mapping.h>
+#include <linux/gfp.h>
+#include <linux/platform_device.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/swiotlb.h>
+
+#include "../swiotlb.h"
+#include "swiotlb_helpers.h"
+
+/* Does not divide the sizes of slots and pages, so that each of them holds other bytes. */
+#define TEST_PERIOD	251
+
+struct at_exit {
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+static void at_exit_free(struct kunit_resource *res)
+{
+	struct at_exit *action = res->data;
+
+	action->fn(action->arg);
+	kfree(action);
+}
+
+static int at_exit_init(struct kunit_resource *res, void *context)
+{
+	res->data = context;
+	return 0;
+}
+
+void swiotlb_test_at_exit(struct kunit *test, void (*fn)(void *), void *arg)
+{
+	struct at_exit *action = kmalloc(sizeof(*action), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, action);
+	action->fn = fn;
+	action->arg = arg;
+	if (!kunit_alloc_resource(test, at_exit_init, at_exit_free, GFP_KERNEL, action))
+		KUNIT_FAIL(test, "no memory for a cleanup action");
+}
+
+static void test_device_free(void *dev)
+{
+	to_platform_device(dev)->dev.dma_io_tlb_mem = &io_tlb_default_mem;
+	platform_device_unregister(to_platform_device(dev));
+}
+
+struct device *swiotlb_test_device(struct kunit *test, u64 mask)
+{
+	struct platform_device *pdev = platform_device_alloc("swiotlb_test", PLATFORM_DEVID_AUTO);
+
+	KUNIT_ASSERT_NOT_NULL(test, pdev);
+	KUNIT_ASSERT_EQ(test, platform_device_add(pdev), 0);
+	swiotlb_test_at_exit(test, test_device_free, &pdev->dev);
+	KUNIT_ASSERT_EQ(test, dma_set_mask_and_coherent(&pdev->dev, mask), 0);
+#if defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE) || defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_CPU)
+	/* The CPU plays the device. */
+	pdev->dev.dma_coherent = true;
+#endif
+	return &pdev->dev;
+}
+
+static void test_pool_free(void *arg)
+{
+	struct io_tlb_mem *mem = arg;
+
+	free_pages_exact(phys_to_virt(mem->start), mem->end - mem->start);
+	kfree(mem->areas);
+	kfree(mem->slots);
+	kfree(mem);
+}
+
+struct io_tlb_mem *swiotlb_test_pool(struct kunit *test, struct device *dev, unsigned long nslabs,
+				     unsigned int nareas)
+{
+	struct io_tlb_mem *mem = kzalloc(sizeof(*mem), GFP_KERNEL);
+	size_t bytes = nslabs << IO_TLB_SHIFT;
+	void *pages;
+
+	KUNIT_ASSERT_NOT_NULL(test, mem);
+	mem->slots = kcalloc(nslabs, sizeof(*mem->slots), GFP_KERNEL);
+	mem->areas = kcalloc(nareas, sizeof(*mem->areas), GFP_KERNEL);
+	pages = alloc_pages_exact(bytes, GFP_KERNEL | GFP_DMA32);
+	if (!mem->slots || !mem->areas || !pages) {
+		if (pages)
+			free_pages_exact(pages, bytes);
+		kfree(mem->areas);
+		kfree(mem->slots);
+		kfree(mem);
+		KUNIT_FAIL(test, "no memory for a pool");
+		kunit_try_catch_throw(&test->try_catch);
+	}
+	swiotlb_init_io_tlb_mem(mem, virt_to_phys(pages), nslabs, SWIOTLB_FORCE, true, nareas);
+	swiotlb_test_at_exit(test, test_pool_free, mem);
+	dev->dma_io_tlb_mem = mem;
+	return mem;
+}
+
+void swiotlb_test_pool_room(struct io_tlb_mem *mem, unsigned int slots)
+{
+	mem->areas[0].used = mem->area_nslabs - slots;
+}
+
+void swiotlb_test_fill(u8 *data, size_t size, unsigned int seed)
+{
+	size_t i;
+
+	for (i = 0; i < size; i++)
+		data[i] = (seed + i) % TEST_PERIOD;
+}
+
+bool swiotlb_test_filled(const u8 *data, size_t size, unsigned int seed)
+{
+	size_t i;
+
+	for (i = 0; i < size; i++)
+		if (data[i] != (seed + i) % TEST_PERIOD)
+			return false;
+	return true;
+}
+
+struct test_pages {
+	void *pages;
+	size_t size;
+};
+
+static void test_pages_free(void *arg)
+{
+	struct test_pages *t = arg;
+
+	free_pages_exact(t->pages, t->size);
+	kfree(t);
+}
+
+u8 *swiotlb_test_buffer(struct kunit *test, size_t size, unsigned int seed)
+{
+	struct test_pages *t = kmalloc(sizeof(*t), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(test, t);
+	t->size = size;
+	t->pages = alloc_pages_exact(size, GFP_KERNEL);
+	if (!t->pages)
+		kfree(t);
+	KUNIT_ASSERT_NOT_NULL(test, t->pages);
+	swiotlb_test_at_exit(test, test_pages_free, t);
+	swiotlb_test_fill(t->pages, size, seed);
+	return t->pages;
+}
+
+u8 *swiotlb_test_device_view(struct device *dev, dma_addr_t addr)
+{
+	return phys_to_virt(dma_to_phys(dev, addr));
+}
+
+unsigned long swiotlb_test_mem_used(struct io_tlb_mem *mem)
+{
+	unsigned long used = 0;
+	unsigned int i;
+
+	for (i = 0; i < mem->nareas; i++)
+		used += mem->areas[i].used;
+	return used;
+}
+
+void swiotlb_test_directions(struct kunit *test, struct device *dev, size_t size)
+{
+	u8 *data = swiotlb_test_buffer(test, size + SZ_4K, 1), *view;
+	enum dma_data_direction dir;
+	unsigned int seen;
+	dma_addr_t addr;
+
+	for (dir = DMA_BIDIRECTIONAL; dir <= DMA_FROM_DEVICE; dir++) {
+		swiotlb_test_fill(data, size + SZ_4K, 1);
+		addr = dma_map_single(dev, data + 100, size, dir);
+		KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+		KUNIT_EXPECT_TRUE(test, is_swiotlb_buffer(dev, dma_to_phys(dev, addr)));
+		view = swiotlb_test_device_view(dev, addr);
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, size, 101));
+
+		swiotlb_test_fill(view, size, 77);
+		dma_unmap_single(dev, addr, size, dir);
+		seen = dir == DMA_TO_DEVICE ? 101 : 77;
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, 100, 1));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 100, size, seen));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 100 + size, SZ_4K - 100,
+							    101 + size));
+	}
+}
+
+void swiotlb_test_unwritten(struct kunit *test, struct device *dev)
+{
+	u8 *data = swiotlb_test_buffer(test, SZ_8K, 1);
+	dma_addr_t addr = dma_map_single(dev, data, SZ_8K, DMA_FROM_DEVICE);
+
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+	swiotlb_test_fill(swiotlb_test_device_view(dev, addr) + 5000, 10, 77);
+	dma_unmap_single(dev, addr, SZ_8K, DMA_FROM_DEVICE);
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, 5000, 1));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 5000, 10, 77));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 5010, SZ_8K - 5010, 5011));
+}
+
+void swiotlb_test_skip_sync(struct kunit *test, struct device *dev)
+{
+	u8 *data = swiotlb_test_buffer(test, SZ_4K, 1);
+	dma_addr_t addr = dma_map_single(dev, data, SZ_4K, DMA_FROM_DEVICE);
+
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+	swiotlb_test_fill(swiotlb_test_device_view(dev, addr), SZ_4K, 77);
+	dma_unmap_single_attrs(dev, addr, SZ_4K, DMA_FROM_DEVICE, DMA_ATTR_SKIP_CPU_SYNC);
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_4K, 1));
+}
+
+void swiotlb_test_sync(struct kunit *test, struct device *dev, size_t offset, size_t step)
+{
+	u8 *data = swiotlb_test_buffer(test, SZ_16K, 1), *view, *mapped = data + offset;
+	const size_t size = SZ_8K, len = 64;
+	dma_addr_t addr;
+	size_t at, end;
+
+	addr = dma_map_single(dev, mapped, size, DMA_BIDIRECTIONAL);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+	view = swiotlb_test_device_view(dev, addr);
+	for (at = 0; at + len <= size; at += step) {
+		end = at + len;
+		swiotlb_test_fill(view, size, 77);
+		swiotlb_test_fill(data, SZ_16K, 1);
+		dma_sync_single_range_for_cpu(dev, addr, at, len, DMA_FROM_DEVICE);
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, offset + at, 1));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(mapped + at, len, 77 + at));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(mapped + end, SZ_16K - offset - end,
+							    1 + offset + end));
+
+		swiotlb_test_fill(view, size, 77);
+		swiotlb_test_fill(data, SZ_16K, 33);
+		dma_sync_single_range_for_device(dev, addr, at, len, DMA_TO_DEVICE);
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, at, 77));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + at, len, 33 + offset + at));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + end, size - end, 77 + end));
+	}
+	dma_unmap_single_attrs(dev, addr, size, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+}

@@ -1,0 +1,491 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * KUnit suite "swiotlb": the pool of the software IO TLB.
+ *
+ * Each case has a device and a pool of its own, so other users of the machine's pool are not
+ * disturbed. The CPU plays the device: it reads and writes at the DMA address, which equals the
+ * physical address. Expected bytes, addresses and alignments are computed from the arguments of
+ * the mapping, not from the state of the pool.
+ */
+#include <kunit/test.h>
+#include <linux/completion.h>
+#include <linux/dma-direct.h>
+#include <linux/dma-mapping.h>
+#include <linux/highmem.h>
+#include <linux/kthread.h>
+#include <linux/prandom.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/swiotlb.h>
+
+#include "../swiotlb.h"
+#include "swiotlb_helpers.h"
+
+#define TEST_SLABS	512
+
+static struct device *device_with_room(struct kunit *test)
+{
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+
+	swiotlb_test_pool(test, dev, TEST_SLABS, 1);
+	return dev;
+}
+
+static void data_copied_in_each_direction(struct kunit *test)
+{
+	struct device *dev = device_with_room(test);
+
+	swiotlb_test_directions(test, dev, 5000);
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 0);
+}
+
+static void unwritten_bytes_keep_their_value(struct kunit *test)
+{
+	swiotlb_test_unwritten(test, device_with_room(test));
+}
+
+static void unmap_without_sync_copies_nothing(struct kunit *test)
+{
+	swiotlb_test_skip_sync(test, device_with_room(test));
+}
+
+/* The step is no divisor of the slot size, so some ranges cross the end of a slot. */
+static void sync_copies_only_its_range(struct kunit *test)
+{
+	swiotlb_test_sync(test, device_with_room(test), 0, 0x1f0);
+}
+
+/*
+ * With a min_align_mask, the mapping begins at an offset in its first slot. A range in a later
+ * slot may begin below that offset.
+ */
+static void sync_from_any_byte_of_slot(struct kunit *test)
+{
+	struct device *dev = device_with_room(test);
+
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0xfff), 0);
+	swiotlb_test_sync(test, dev, 0x400, 0x100);
+}
+
+static void pages_free(void *pages)
+{
+	__free_pages(pages, 1);
+}
+
+static void page_fill(struct page *page, unsigned int seed)
+{
+	u8 *data = kmap_local_page(page);
+
+	swiotlb_test_fill(data, PAGE_SIZE, seed);
+	kunmap_local(data);
+}
+
+static bool page_filled(struct page *page, size_t offset, size_t size, unsigned int seed)
+{
+	u8 *data = kmap_local_page(page);
+	bool filled = swiotlb_test_filled(data + offset, size, seed);
+
+	kunmap_local(data);
+	return filled;
+}
+
+/*
+ * The buffer of one slot lies in two pages, and the range of the sync in the second one. With
+ * CONFIG_HIGHMEM the pages are in high memory and are mapped one by one.
+ */
+static void sync_copies_to_page_of_its_range(struct kunit *test)
+{
+	const size_t offset = PAGE_SIZE - SZ_1K, at = 0x500, len = 64;
+	struct page *pages = alloc_pages(GFP_HIGHUSER, 1);
+	struct device *dev = device_with_room(test);
+	const size_t second = offset + at - PAGE_SIZE;
+	dma_addr_t addr;
+	u8 *view;
+
+	KUNIT_ASSERT_NOT_NULL(test, pages);
+	swiotlb_test_at_exit(test, pages_free, pages);
+	page_fill(pages, 1);
+	page_fill(pages + 1, 2);
+	addr = dma_map_page(dev, pages, offset, SZ_2K, DMA_BIDIRECTIONAL);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+	view = swiotlb_test_device_view(dev, addr);
+
+	swiotlb_test_fill(view, SZ_2K, 77);
+	dma_sync_single_range_for_cpu(dev, addr, at, len, DMA_FROM_DEVICE);
+	KUNIT_EXPECT_TRUE(test, page_filled(pages, 0, PAGE_SIZE, 1));
+	KUNIT_EXPECT_TRUE(test, page_filled(pages + 1, 0, second, 2));
+	KUNIT_EXPECT_TRUE(test, page_filled(pages + 1, second, len, 77 + at));
+	KUNIT_EXPECT_TRUE(test, page_filled(pages + 1, second + len, PAGE_SIZE - second - len,
+					    2 + second + len));
+
+	page_fill(pages, 33);
+	page_fill(pages + 1, 44);
+	dma_sync_single_range_for_device(dev, addr, at, len, DMA_TO_DEVICE);
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, at, 77));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + at, len, 44 + second));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + at + len, SZ_2K - at - len,
+						    77 + at + len));
+	dma_unmap_page_attrs(dev, addr, SZ_2K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+}
+
+struct align_param {
+	unsigned int min_align_mask;
+	unsigned int alloc_align_mask;
+	size_t size;
+};
+
+static const struct align_param align_params[] = {
+	{ 0, 0, 512 }, { 0, 0, SZ_2K }, { 0, 0, SZ_4K }, { 0, 0, SZ_64K },
+	{ 0x1ff, 0, 512 }, { 0x1ff, 0, SZ_4K },
+	{ 0x7ff, 0, 512 }, { 0x7ff, 0, SZ_4K },
+	{ 0xfff, 0, 512 }, { 0xfff, 0, SZ_2K }, { 0xfff, 0, SZ_4K }, { 0xfff, 0, SZ_64K },
+	{ 0xffff, 0, 512 }, { 0xffff, 0, SZ_64K },
+	{ 0, 0xfff, 512 }, { 0, 0xfff, SZ_4K }, { 0, 0xffff, SZ_4K },
+	{ 0x7ff, 0xfff, 512 }, { 0x7ff, 0xfff, SZ_64K },
+};
+
+static void align_param_desc(const struct align_param *p, char *desc)
+{
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "min_align_mask %#x, alloc_align_mask %#x, %zu bytes",
+		 p->min_align_mask, p->alloc_align_mask, p->size);
+}
+
+KUNIT_ARRAY_PARAM(align, align_params, align_param_desc);
+
+static void address_keeps_alignment(struct kunit *test)
+{
+	const struct align_param *p = test->param_value;
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	u8 *data = swiotlb_test_buffer(test, SZ_256K, 1);
+	unsigned int offset;
+	phys_addr_t phys, odd;
+
+	swiotlb_test_pool(test, dev, TEST_SLABS, 1);
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, p->min_align_mask), 0);
+	for (offset = 0; offset < SZ_4K; offset += 0x100) {
+		/* The next slot may be one that does not begin a page. */
+		odd = swiotlb_tbl_map_single(dev, virt_to_phys(data), 512, 512, 0, DMA_TO_DEVICE,
+					     0);
+		KUNIT_ASSERT_NE(test, odd, (phys_addr_t)DMA_MAPPING_ERROR);
+		phys = swiotlb_tbl_map_single(dev, virt_to_phys(data) + offset, p->size, p->size,
+					      p->alloc_align_mask, DMA_TO_DEVICE, 0);
+		KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
+		KUNIT_EXPECT_EQ(test, phys & p->min_align_mask,
+				virt_to_phys(data + offset) & p->min_align_mask);
+		KUNIT_EXPECT_EQ(test, (phys - (offset & p->min_align_mask & (IO_TLB_SIZE - 1))) &
+				p->alloc_align_mask, 0);
+		if (p->size >= PAGE_SIZE && !p->min_align_mask)
+			KUNIT_EXPECT_EQ(test, phys & ~PAGE_MASK, 0);
+		swiotlb_tbl_unmap_single(dev, phys, p->size, DMA_TO_DEVICE, 0);
+		swiotlb_tbl_unmap_single(dev, odd, 512, DMA_TO_DEVICE, 0);
+	}
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 0);
+}
+
+struct search {
+	struct device *dev;
+	phys_addr_t orig;
+	size_t size;
+	phys_addr_t found;
+	struct completion done;
+};
+
+static int search_thread(void *arg)
+{
+	struct search *search = arg;
+
+	search->found = swiotlb_tbl_map_single(search->dev, search->orig, search->size,
+					       search->size, 0, DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+	complete(&search->done);
+	return 0;
+}
+
+/*
+ * Map in a thread on another CPU. A search that does not end holds the lock of the area with
+ * interrupts disabled. In that case this CPU frees slots under it, so that the search ends, the
+ * case fails, and the machine continues.
+ */
+static phys_addr_t search_with_watchdog(struct kunit *test, struct device *dev, phys_addr_t orig,
+					size_t size)
+{
+	struct io_tlb_mem *mem = dev->dma_io_tlb_mem;
+	struct search search = { .dev = dev, .orig = orig, .size = size };
+	struct task_struct *thread;
+	unsigned long i;
+
+	init_completion(&search.done);
+	thread = kthread_create(search_thread, &search, "swiotlb_test");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(thread));
+	migrate_disable();
+	kthread_bind(thread, cpumask_any_but(cpu_online_mask, smp_processor_id()));
+	wake_up_process(thread);
+	if (!wait_for_completion_timeout(&search.done, 5 * HZ)) {
+		KUNIT_FAIL(test, "the search for slots does not end");
+		while (!completion_done(&search.done)) {
+			for (i = 0; i < mem->nslabs; i++)
+				WRITE_ONCE(mem->slots[i].list, IO_TLB_SEGSIZE);
+			cpu_relax();
+		}
+		search.found = (phys_addr_t)DMA_MAPPING_ERROR;
+	}
+	migrate_enable();
+	return search.found;
+}
+
+/*
+ * With the min_align_mask of an NVMe drive, the upper halves of all pages of the pool are used,
+ * and one more buffer lies in the upper half of its page.
+ */
+static void search_of_half_full_pool_ends(struct kunit *test)
+{
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_8K, 1)), found;
+	unsigned int i;
+
+	if (num_online_cpus() < 2)
+		kunit_skip(test, "more than one CPU");
+	swiotlb_test_pool(test, dev, 128, 1);
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0xfff), 0);
+	for (i = 0; i < 64; i++) {
+		found = search_with_watchdog(test, dev, data + IO_TLB_SIZE, 512);
+		KUNIT_ASSERT_NE(test, found, (phys_addr_t)DMA_MAPPING_ERROR);
+		KUNIT_ASSERT_EQ(test, found & 0xfff, IO_TLB_SIZE);
+	}
+	KUNIT_EXPECT_EQ(test, search_with_watchdog(test, dev, data + IO_TLB_SIZE, 512),
+			(phys_addr_t)DMA_MAPPING_ERROR);
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 64);
+}
+
+/* The only suitable free slot is found, wherever it is and wherever the search starts. */
+static void search_finds_only_free_slot(struct kunit *test)
+{
+	static const unsigned int masks[] = { 0, 0xfff, 0x1fff, 0xffff };
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_128K, 1)), found;
+	struct io_tlb_mem *mem = swiotlb_test_pool(test, dev, 128, 1);
+	unsigned int m, slot, begin;
+	phys_addr_t addr, orig;
+
+	if (num_online_cpus() < 2)
+		kunit_skip(test, "more than one CPU");
+	for (m = 0; m < ARRAY_SIZE(masks); m++) {
+		KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, masks[m]), 0);
+		for (slot = 0; slot < 128; slot += 5) {
+			addr = mem->start + slot * IO_TLB_SIZE;
+			orig = data + ((addr - data) & masks[m]);
+			for (begin = 0; begin < 128; begin += 9) {
+				unsigned int i;
+
+				for (i = 0; i < 128; i++)
+					mem->slots[i].list = i == slot;
+				mem->areas[0].used = 127;
+				mem->areas[0].index = begin;
+				found = search_with_watchdog(test, dev, orig, 512);
+				KUNIT_ASSERT_EQ(test, found, addr);
+			}
+		}
+	}
+}
+
+static void full_pool_fails_and_recovers(struct kunit *test)
+{
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_4K, 1)), *found;
+	unsigned int i;
+
+	swiotlb_test_pool(test, dev, TEST_SLABS, 2);
+	found = kunit_kcalloc(test, TEST_SLABS, sizeof(*found), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, found);
+	for (i = 0; i < TEST_SLABS; i++) {
+		found[i] = swiotlb_tbl_map_single(dev, data, 512, 512, 0, DMA_TO_DEVICE, 0);
+		KUNIT_ASSERT_NE(test, found[i], (phys_addr_t)DMA_MAPPING_ERROR);
+	}
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), TEST_SLABS);
+	KUNIT_EXPECT_EQ(test,
+			swiotlb_tbl_map_single(dev, data, 512, 512, 0, DMA_TO_DEVICE,
+					       DMA_ATTR_NO_WARN),
+			(phys_addr_t)DMA_MAPPING_ERROR);
+	for (i = 0; i < TEST_SLABS; i++)
+		swiotlb_tbl_unmap_single(dev, found[i], 512, DMA_TO_DEVICE, 0);
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 0);
+	found[0] = swiotlb_tbl_map_single(dev, data, SZ_4K, SZ_4K, 0, DMA_TO_DEVICE, 0);
+	KUNIT_EXPECT_NE(test, found[0], (phys_addr_t)DMA_MAPPING_ERROR);
+	swiotlb_tbl_unmap_single(dev, found[0], SZ_4K, DMA_TO_DEVICE, 0);
+}
+
+/* The pool of the machine. A segment that is part of two areas would be handed out twice. */
+static void areas_hold_whole_segments(struct kunit *test)
+{
+	struct io_tlb_mem *mem = &io_tlb_default_mem;
+
+	if (!mem->nslabs)
+		kunit_skip(test, "a machine with a pool");
+	KUNIT_EXPECT_EQ(test, mem->area_nslabs % IO_TLB_SEGSIZE, 0);
+	KUNIT_EXPECT_GE(test, mem->area_nslabs, IO_TLB_SEGSIZE);
+	KUNIT_EXPECT_EQ(test, (unsigned long)mem->area_nslabs * mem->nareas, mem->nslabs);
+}
+
+/*
+ * An IOMMU maps whole granules, so the granules of a mapping must not be shared with other
+ * mappings. Small mappings that follow take the slots that the granule does not own.
+ */
+#define GRANULE		SZ_4K
+
+static phys_addr_t map_in_granules(struct kunit *test, struct device *dev, phys_addr_t orig,
+				   size_t size)
+{
+	phys_addr_t phys = swiotlb_tbl_map_single(dev, orig, size, ALIGN(size, GRANULE),
+						  GRANULE - 1, DMA_FROM_DEVICE, 0);
+
+	KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
+	return phys;
+}
+
+static void map_others(struct kunit *test, struct device *dev, phys_addr_t orig,
+		       phys_addr_t *others, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++) {
+		others[i] = swiotlb_tbl_map_single(dev, orig, 512, 512, 0, DMA_TO_DEVICE, 0);
+		KUNIT_ASSERT_NE(test, others[i], (phys_addr_t)DMA_MAPPING_ERROR);
+	}
+}
+
+static void unmap_others(struct device *dev, const phys_addr_t *others, unsigned int count)
+{
+	unsigned int i;
+
+	for (i = 0; i < count; i++)
+		swiotlb_tbl_unmap_single(dev, others[i], 512, DMA_TO_DEVICE, 0);
+}
+
+static void granules_are_not_shared(struct kunit *test)
+{
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_16K, 1));
+	struct io_tlb_mem *mem = swiotlb_test_pool(test, dev, 128, 1);
+	phys_addr_t phys, first, end, others[8];
+	unsigned int offset, size, i;
+
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0x7ff), 0);
+	for (offset = 0; offset < SZ_2K; offset += 0x300) {
+		for (size = 100; size < SZ_8K; size += 1500) {
+			phys = map_in_granules(test, dev, data + offset, size);
+			map_others(test, dev, data, others, ARRAY_SIZE(others));
+			first = ALIGN_DOWN(phys, GRANULE);
+			end = ALIGN(phys + size, GRANULE);
+			for (i = 0; i < ARRAY_SIZE(others); i++)
+				KUNIT_EXPECT_TRUE(test, others[i] + 512 <= first ||
+						  others[i] >= end);
+			unmap_others(dev, others, ARRAY_SIZE(others));
+			swiotlb_tbl_unmap_single(dev, phys, size, DMA_FROM_DEVICE, 0);
+		}
+	}
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(mem), 0);
+}
+
+/* The pool holds bytes of earlier mappings, which the device must not see. */
+static void padding_in_granules_is_cleared(struct kunit *test)
+{
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	u8 *data = swiotlb_test_buffer(test, SZ_16K, 1);
+	struct io_tlb_mem *mem = swiotlb_test_pool(test, dev, 128, 1);
+	phys_addr_t phys, others[8];
+	unsigned int offset, size;
+	u8 *view, *first, *end;
+
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0x7ff), 0);
+	for (offset = 0; offset < SZ_2K; offset += 0x300) {
+		for (size = 100; size < SZ_8K; size += 1500) {
+			memset(mem->vaddr, 0xee, 128 << IO_TLB_SHIFT);
+			phys = map_in_granules(test, dev, virt_to_phys(data) + offset, size);
+			map_others(test, dev, virt_to_phys(data), others, ARRAY_SIZE(others));
+			view = phys_to_virt(phys);
+			first = PTR_ALIGN_DOWN(view, GRANULE);
+			end = PTR_ALIGN(view + size, GRANULE);
+			KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, size, 1 + offset));
+			KUNIT_EXPECT_NULL(test, memchr_inv(first, 0, view - first));
+			KUNIT_EXPECT_NULL(test, memchr_inv(view + size, 0, end - view - size));
+			unmap_others(dev, others, ARRAY_SIZE(others));
+			swiotlb_tbl_unmap_single(dev, phys, size, DMA_FROM_DEVICE, 0);
+		}
+	}
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(mem), 0);
+}
+
+/* Mappings of random sizes never overlap, and none changes the bytes of another one. */
+static void random_mappings_never_overlap(struct kunit *test)
+{
+	enum { MOST = 64, ROUNDS = 4000 };
+	struct mapping {
+		phys_addr_t phys;
+		size_t size;
+		unsigned int offset;
+	} *live = kunit_kcalloc(test, MOST, sizeof(*live), GFP_KERNEL);
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	u8 *data = swiotlb_test_buffer(test, SZ_64K, 1);
+	unsigned int i, round, mapped = 0, full = 0;
+	struct rnd_state rnd;
+
+	KUNIT_ASSERT_NOT_NULL(test, live);
+	swiotlb_test_pool(test, dev, TEST_SLABS / 2, 2);
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0xfff), 0);
+	prandom_seed_state(&rnd, 20230627);
+	for (round = 0; round < ROUNDS; round++) {
+		struct mapping *m = &live[prandom_u32_state(&rnd) % MOST];
+
+		if (m->size) {
+			KUNIT_ASSERT_TRUE(test, swiotlb_test_filled(phys_to_virt(m->phys), m->size,
+								    1 + m->offset));
+			swiotlb_tbl_unmap_single(dev, m->phys, m->size, DMA_BIDIRECTIONAL, 0);
+			m->size = 0;
+			continue;
+		}
+		m->offset = prandom_u32_state(&rnd) % SZ_4K;
+		m->size = 1 + prandom_u32_state(&rnd) % (round % 4 ? SZ_8K : SZ_32K);
+		m->phys = swiotlb_tbl_map_single(dev, virt_to_phys(data) + m->offset, m->size,
+						 m->size, 0, DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+		if (m->phys == (phys_addr_t)DMA_MAPPING_ERROR) {
+			m->size = 0;
+			full++;
+			continue;
+		}
+		mapped++;
+		for (i = 0; i < MOST; i++)
+			if (&live[i] != m && live[i].size)
+				KUNIT_ASSERT_TRUE(test, live[i].phys + live[i].size <= m->phys ||
+						  m->phys + m->size <= live[i].phys);
+	}
+	for (i = 0; i < MOST; i++)
+		if (live[i].size)
+			swiotlb_tbl_unmap_single(dev, live[i].phys, live[i].size, DMA_TO_DEVICE, 0);
+	KUNIT_EXPECT_GT(test, mapped, ROUNDS / 4);
+	KUNIT_EXPECT_GT(test, full, 0);
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 0);
+}
+
+static struct kunit_case swiotlb_test_cases[] = {
+	KUNIT_CASE(data_copied_in_each_direction),
+	KUNIT_CASE(unwritten_bytes_keep_their_value),
+	KUNIT_CASE(unmap_without_sync_copies_nothing),
+	KUNIT_CASE(sync_copies_only_its_range),
+	KUNIT_CASE(sync_from_any_byte_of_slot),
+	KUNIT_CASE(sync_copies_to_page_of_its_range),
+	KUNIT_CASE_PARAM(address_keeps_alignment, align_gen_params),
+	KUNIT_CASE(search_of_half_full_pool_ends),
+	KUNIT_CASE(search_finds_only_free_slot),
+	KUNIT_CASE(full_pool_fails_and_recovers),
+	KUNIT_CASE(areas_hold_whole_segments),
+	KUNIT_CASE(granules_are_not_shared),
+	KUNIT_CASE(padding_in_granules_is_cleared),
+	KUNIT_CASE(random_mappings_never_overlap),
+	{}
+};
+
+static struct kunit_suite swiotlb_test_suite = {
+	.name = "swiotlb",
+	.test_cases = swiotlb_test_cases,
+};
+
+kunit_test_suite(swiotlb_test_suite);
