@@ -89,7 +89,10 @@ class Report:
 
     def values(self):
         """{name: (number, unit)} of all cases; a name that several have is the first one's."""
-        return {name: value for case in reversed(self.cases()) for name, value in case.values.items()}
+        values = {}
+        for case in self.cases():
+            values = {**values, **case.values, **values}
+        return values
 
     def troubles(self):
         """Failures that are no case's: those of the lane and those of its suites."""

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
 """Decides what passed."""
 
-from harness import ui
 from harness.report import ktap
 
 
-def guest(log, lane, hung=False):
+def guest(console, lane="", log="", hung=False):
     """The Report of the console of a guest with the harness's /init, which has to do all of its work."""
-    report = ktap.parse(log.read_text(encoding="utf-8", errors="replace"), lane, ui.short(log))
+    report = ktap.parse(console, lane, log)
     report.hung = hung
     if report.done is None:
         report.problems.append("the guest's /init did not say that all is done")

@@ -117,7 +117,7 @@ def measure(wanted, arch, side, modules):
     initrd.write_bytes(image.initramfs(init, modules))
     hung = qemu.start(arch, folder(arch, side), initrd, log, BOOT + (BOOT_SERIES if side == "series" else []),
                       [*COUNTED, *PROCESSOR.get(arch, [])])
-    result = report.guest(log, f"{arch}-{side}", hung)
+    result = report.guest(log.read_text(encoding="utf-8", errors="replace"), f"{arch}-{side}", ui.short(log), hung)
     report.judge(result, {module.stem: wanted["cases"][module.stem] for module in modules},
                  [case.full for case in result.cases()])
     for line in report.summary([result]) if result.count("failed") else ():

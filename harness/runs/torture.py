@@ -38,7 +38,7 @@ def boot(lane, use="", seconds=0):
                                                                           build / MODULE)]))
     hung = qemu.start(arch, build, initrd, log, [*PARAMETERS, f"swiotlb_torture.duration={seconds}", *lane.boot],
                       [word for text in lane.qemu for word in text.split()], timeout=qemu.TIMEOUT + seconds)
-    return report.guest(log, lane.name, hung)
+    return report.guest(log.read_text(encoding="utf-8", errors="replace"), lane.name, ui.short(log), hung)
 
 
 def table(results):
