@@ -2,7 +2,7 @@
 #
 # The front door. The work is done in harness/; variables go there through the environment.
 
-COMMANDS := run test shell series verify am edit absorb check mutants regressions litmus torture devices ddw bench \
+COMMANDS := run test shell series verify am edit absorb part check mutants regressions litmus torture devices ddw bench \
 	verdicts clean
 
 help:
@@ -13,9 +13,10 @@ help:
 	@echo
 	@echo 'make series    write patches/$(BASE)/ from the files and hooks'
 	@echo 'make verify    compare patches/$(BASE)/ with the files, the base and the recorded tree ids; apply each mutant'
-	@echo 'make am        apply the series to your tree: TREE=path'
+	@echo 'make am        apply the series to your tree: TREE=path [PART=v7s]'
 	@echo 'make edit      a git work tree with one commit for each patch, to change with plain git'
 	@echo 'make absorb    write that work tree back into files, hooks and messages'
+	@echo 'make part      a git branch of one part for its maintainers: PART=swiotlb'
 	@echo
 	@echo 'make check     every patch by itself: builds, warnings, checkpatch, sparse, kernel-doc, docutils'
 	@echo '               (PATCHES="swiotlb/* v7s/range")'
@@ -27,7 +28,7 @@ help:
 	@echo 'make ddw       DMA windows on pseries, in use while they are replaced, base and series side by side'
 	@echo 'make bench     instructions, base and series side by side; swiotlb on newer kernels too'
 	@echo 'make verdicts  break each verdict of the harness on purpose, and see that its unit tests notice'
-	@echo 'make clean     remove what was built; the cache and the work tree of make edit stay'
+	@echo 'make clean     remove what was built; the cache and the work trees of make edit and make part stay'
 	@echo
 	@echo 'BASE=$(BASE) OUT=out CACHE=~/.cache/dma-reach'
 

@@ -2,7 +2,6 @@
 """`python3 -m harness COMMAND`: what the Makefile calls."""
 
 import contextlib
-import os
 import shutil
 import signal
 import sys
@@ -10,7 +9,7 @@ import sys
 from harness import paths, ui
 from harness.runs import (bench, check, ddw, devices, litmus, mutants, regressions, run, shell, test, torture,
                           verdicts, verify)
-from harness.series import am, edit
+from harness.series import absorb, am, edit, part
 
 # What is made below OUT and can be made again; a contributor's work trees (edit, part) are not.
 MADE = ("bench", "build", "check", "ddw", "devices", "guest", "kunit", "log", "mutants", "regressions", "report", "shell",
@@ -27,14 +26,6 @@ def clean():
             raise ui.Failure(f"cannot remove {ui.short(path)}: {error.strerror}", "see who owns it") from error
 
 
-def cmd_am():
-    """`make am TREE=path`."""
-    tree = os.environ.get("TREE")
-    if not tree:
-        raise ui.Failure("which tree?", "make am TREE=path/to/linux")
-    return am.cmd_am(tree)
-
-
 # command: function, and whether it builds below OUT
 COMMANDS = {
     "run": (run.cmd_run, True),
@@ -42,9 +33,10 @@ COMMANDS = {
     "shell": (shell.cmd_shell, False),          # it takes its turn while it builds, not while somebody types
     "series": (verify.cmd_series, False),
     "verify": (verify.cmd_verify, False),
-    "am": (cmd_am, False),
+    "am": (am.cmd_am, False),
     "edit": (edit.cmd_edit, False),
-    "absorb": (edit.cmd_absorb, False),
+    "absorb": (absorb.cmd_absorb, False),
+    "part": (part.cmd_part, False),
     "bench": (bench.cmd_bench, True),
     "devices": (devices.cmd_devices, True),
     "ddw": (ddw.cmd_ddw, True),

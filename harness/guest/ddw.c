@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Runs in the guests of `make ddw`: takes the steps in /etc/ddw.steps, one on each line, and says what came of them.
+ * Runs in the guests of `make ddw`: does the steps in /etc/ddw.steps and prints KTAP, a case for each step.
+ *
+ * A step is a line: the name of its case, then one of
  *
  *   bind FUNCTION             give a PCI function to ddw_probe
  *   unbind FUNCTION           take it away
- *   probe FUNCTION COMMAND    see ddw_probe.c; prints each "key value" of the answer
- *   tables                    what debugfs knows of the table of each DMA window
- *   disk NAME MEGABYTES       the first half of a disk has to hold the pattern; it is written to the second half
- *   validate                  let the slab allocator look at all its objects, those that are free too (slub_debug=P)
+ *   probe FUNCTION COMMAND    see ddw_probe.c; each "key number" of the answer is a value
+ *   tables                    values LIOBN.weight and LIOBN.claimed: what debugfs knows of each window's table
+ *   disk NAME MEGABYTES       compare the first half of a disk with the pattern, and write it to the second half;
+ *                             values: bytes, wrong (words that differ)
+ *   validate                  have the slab allocator check all its objects, the free ones too (slub_debug=P)
  *
- * A step that takes longer than PATIENCE seconds never ends. Nothing can be cleaned up then: the guest ends at once.
+ * A case passes if its step could be done; the harness compares the values with what it expects. A step that takes
+ * longer than PATIENCE seconds has hung (value: hung). Nothing can be cleaned up then, so the guest restarts at once.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -26,20 +30,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ktap.h"
+
 #define DEBUGFS		"/sys/kernel/debug/"
 #define DEVICES		"/sys/bus/pci/devices/"
+#define STEPS		"/etc/ddw.steps"
 
 enum {
 	PATIENCE	= 45,		/* seconds */
-	APPEARS		= 10,		/* seconds until a disk is there */
+	APPEARS		= 10,		/* seconds until a disk is there, at most */
 	CHUNK		= 192 << 10,	/* bytes of a request to a disk */
 };
 
+/* The current step */
+static char current[64];
 static int failures;
 
-static void failed(const char *step, const char *what)
+static void failed(const char *what)
 {
-	printf("ddw: error %s: %s: %s\n", step, what, strerror(errno));
+	ktap_note(current, "%s: %s", what, strerror(errno));
 	failures++;
 }
 
@@ -60,29 +69,30 @@ static void bind(const char *function)
 
 	snprintf(path, sizeof(path), DEVICES "%s/driver_override", function);
 	if (put(path, "ddw_probe") || put("/sys/bus/pci/drivers_probe", function))
-		failed("bind", function);
+		failed(function);
 }
 
 static void unbind(const char *function)
 {
 	if (put("/sys/bus/pci/drivers/ddw_probe/unbind", function))
-		failed("unbind", function);
+		failed(function);
 }
 
 static void probe(const char *function, const char *command)
 {
-	char path[PATH_MAX], line[128];
+	char path[PATH_MAX], line[128], key[64], value[64];
 	FILE *answer;
 
 	snprintf(path, sizeof(path), DEBUGFS "ddw_probe/%s", function);
-	printf("ddw: probe %s %s\n", function, command);
 	if (put(path, command)) {
-		failed("probe", command);
+		failed(command);
 		return;
 	}
 	answer = fopen(path, "r");
-	while (answer && fgets(line, sizeof(line), answer))
-		printf("ddw: %s", line);
+	while (answer && fgets(line, sizeof(line), answer)) {
+		if (sscanf(line, "%63s %63s", key, value) == 2)
+			ktap_note(current, "value: %s %s", key, value);
+	}
 	if (answer)
 		fclose(answer);
 }
@@ -92,33 +102,32 @@ static int visible(const struct dirent *entry)
 	return entry->d_name[0] != '.';
 }
 
-/* Each table of a window is a folder of numbers. */
+/* Each table of a window is a folder of files; a flag is N or Y. */
 static void tables(void)
 {
-	struct dirent **names, **files;
-	int i, j, count = scandir(DEBUGFS "iommu", &names, visible, alphasort), numbers;
+	static const char *const files[] = { "weight", "claimed" };
+	struct dirent **names;
+	int i, count = scandir(DEBUGFS "iommu", &names, visible, alphasort);
 	char path[PATH_MAX], value[32];
 	FILE *file;
+	size_t j;
 
 	for (i = 0; i < count; i++) {
-		snprintf(path, sizeof(path), DEBUGFS "iommu/%s", names[i]->d_name);
-		numbers = scandir(path, &files, visible, alphasort);
-		printf("ddw: table %s", names[i]->d_name);
-		for (j = 0; j < numbers; j++) {
-			snprintf(path, sizeof(path), DEBUGFS "iommu/%s/%s", names[i]->d_name, files[j]->d_name);
+		for (j = 0; j < sizeof(files) / sizeof(files[0]); j++) {
+			snprintf(path, sizeof(path), DEBUGFS "iommu/%s/%s", names[i]->d_name, files[j]);
 			file = fopen(path, "r");
 			if (file && fscanf(file, "%31s", value) == 1)
-				printf(" %s %s", files[j]->d_name, value);
+				ktap_note(current, "value: %s.%s %s", names[i]->d_name, files[j],
+					  !strcmp(value, "Y") ? "1" : !strcmp(value, "N") ? "0" : value);
 			if (file)
 				fclose(file);
 		}
-		printf("\n");
 	}
 	if (count < 0)
-		failed("tables", DEBUGFS "iommu");
+		failed(DEBUGFS "iommu");
 }
 
-/* The word at an offset of a disk; so does pattern() in ddw.py. */
+/* The word at an offset of a disk, as in pattern() of ddw.py. */
 static uint64_t pattern(uint64_t offset)
 {
 	return offset * 0x9e3779b97f4a7c15;
@@ -136,14 +145,14 @@ static void disk(const char *name, uint64_t megabytes)
 		sleep(1);
 	fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
 	if (fd < 0 || posix_memalign((void **)&words, 4096, CHUNK)) {
-		failed("disk", path);
+		failed(path);
 		return;
 	}
 	for (at = 0; at < half; at += length) {
 		length = half - at < CHUNK ? half - at : CHUNK;
 		memset(words, 0, length);
 		if (pread(fd, words, length, at) != (ssize_t)length) {
-			failed("disk", "read");
+			failed("read");
 			break;
 		}
 		for (i = 0; i < length / sizeof(*words); i++)
@@ -151,13 +160,14 @@ static void disk(const char *name, uint64_t megabytes)
 		for (i = 0; i < length / sizeof(*words); i++)
 			words[i] = pattern(half + at + i * sizeof(*words));
 		if (pwrite(fd, words, length, half + at) != (ssize_t)length) {
-			failed("disk", "write");
+			failed("write");
 			break;
 		}
 	}
 	if (fsync(fd))
-		failed("disk", "flush");
-	printf("ddw: disk %s bytes %llu wrong %llu\n", name, (unsigned long long)at, (unsigned long long)wrong);
+		failed("flush");
+	ktap_value(current, "bytes", at);
+	ktap_value(current, "wrong", wrong);
 	free(words);
 	close(fd);
 }
@@ -170,35 +180,35 @@ static void validate(void)
 
 	for (i = 0; i < count; i++) {
 		snprintf(path, sizeof(path), "/sys/kernel/slab/%s/validate", names[i]->d_name);
-		put(path, "1");			/* a cache that is not debugged refuses */
+		put(path, "1");			/* fails without slub_debug */
 	}
 	if (count <= 0)
-		failed("validate", "/sys/kernel/slab");
+		failed("/sys/kernel/slab");
 }
 
-static void step(char *line)
+static void step(const char *line)
 {
-	char word[16] = "", name[64] = "", command[96] = "";
+	char verb[16] = "", name[64] = "", command[96] = "";
 
-	sscanf(line, "%15s %63s %95[^\n]", word, name, command);
-	if (!strcmp(word, "bind"))
+	sscanf(line, "%*s %15s %63s %95[^\n]", verb, name, command);
+	if (!strcmp(verb, "bind"))
 		bind(name);
-	else if (!strcmp(word, "unbind"))
+	else if (!strcmp(verb, "unbind"))
 		unbind(name);
-	else if (!strcmp(word, "probe"))
+	else if (!strcmp(verb, "probe"))
 		probe(name, command);
-	else if (!strcmp(word, "tables"))
+	else if (!strcmp(verb, "tables"))
 		tables();
-	else if (!strcmp(word, "disk"))
+	else if (!strcmp(verb, "disk"))
 		disk(name, strtoul(command, NULL, 0));
-	else if (!strcmp(word, "validate"))
+	else if (!strcmp(verb, "validate"))
 		validate();
 	else
-		failed("steps", line);
+		failed(line);
 }
 
-/* Ends the guest unless the step that has just begun is done in time. */
-static pid_t watch(const char *line)
+/* Restarts the guest unless the current step is done in time. */
+static pid_t watch(void)
 {
 	cpu_set_t all;
 	pid_t pid;
@@ -209,17 +219,28 @@ static pid_t watch(const char *line)
 	if (!pid) {
 		sched_setaffinity(0, sizeof(all), &all);
 		sleep(PATIENCE);
-		printf("ddw: hung in %s", line);
-		fflush(stdout);
+		ktap_value(current, "hung", PATIENCE);
 		put("/proc/sysrq-trigger", "b");
 		pause();
 	}
 	return pid;
 }
 
+/* How many steps there are. */
+static int count_lines(FILE *file)
+{
+	char line[256];
+	int count = 0;
+
+	while (fgets(line, sizeof(line), file))
+		count++;
+	rewind(file);
+	return count;
+}
+
 int main(void)
 {
-	FILE *steps = fopen("/etc/ddw.steps", "r");
+	FILE *steps = fopen(STEPS, "r");
 	cpu_set_t first;
 	char line[256];
 	pid_t watcher;
@@ -227,14 +248,20 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	CPU_ZERO(&first);
 	CPU_SET(0, &first);			/* so that a race is one of two CPUs */
-	if (!steps || sched_setaffinity(0, sizeof(first), &first) || mount("debugfs", DEBUGFS, "debugfs", 0, ""))
-		failed("main", "setup");
-	while (steps && fgets(line, sizeof(line), steps)) {
-		watcher = watch(line);
+	if (!steps || sched_setaffinity(0, sizeof(first), &first)) {
+		perror(STEPS);
+		return 1;
+	}
+	mount("debugfs", DEBUGFS, "debugfs", 0, "");	/* it may be mounted already */
+	ktap_begin("ddw", count_lines(steps));
+	while (fgets(line, sizeof(line), steps)) {
+		sscanf(line, "%63s", current);
+		failures = 0;
+		watcher = watch();
 		step(line);
 		kill(watcher, SIGKILL);
 		waitpid(watcher, NULL, 0);
+		ktap_result(current, !failures);
 	}
-	printf("ddw: end\n");
-	return failures ? 1 : 0;
+	return ktap_end();
 }

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Runs in the guests of `make devices`: moves data through one device, and says what came of it.
+ * Runs in the guests of `make devices`: moves data through one device, compares it, and prints KTAP.
  *
- * The kernel hands on DEVICE, SIZE and FRAMES of its command line as environment. DEVICE is a disk, which fio
- * writes and verifies as /etc/devices.fio says, or eth: then frames go both ways between eth0 and eth1, and
+ * The kernel passes DEVICE, SIZE and FRAMES from its command line as environment. DEVICE is a disk, which fio
+ * writes and verifies as /etc/devices.fio says, or "eth": then frames go both ways between eth0 and eth1, and
  * every byte that arrives is compared with what was sent.
  *
- * A disk on which nothing completes for STALLED seconds has hung. Nothing can be cleaned up then: the guest
- * ends at once.
+ *   data			values: compared (bytes), errors (failed requests), lost (frames), corrupt (blocks or frames)
+ *   overflow_buffers		values: overflow_buffers (still allocated), overflow_total, overflow_peak_bytes
+ *
+ * A disk on which no request completes for STALLED seconds has hung (value: hung). Nothing can be cleaned up
+ * then, so the guest restarts at once.
  */
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -26,19 +29,25 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ktap.h"
+
 #define OVERFLOW	"/sys/kernel/debug/swiotlb/overflow/"
+#define FIO		"/usr/bin/fio"
 #define OUTPUT		"/fio.json"
 #define COMPLAINTS	"/fio.errors"
+#define DATA		"data"
+#define BUFFERS		"overflow_buffers"
 
 enum {
 	STALLED		= 60,		/* seconds */
-	LIFE		= 5,		/* seconds between two signs of life, for who watches from outside */
-	WINDOW		= 64,		/* frames on their way in each direction */
-	TOLD		= 1024,		/* frames between two signs of life */
-	SILENCE		= 8000,		/* ms after which what has not arrived is lost */
-	GIVE_UP		= 3,		/* windows that were not complete */
+	LIFE		= 5,		/* seconds between two lines of progress, for the watchdog outside */
+	WINDOW		= 64,		/* frames in flight in each direction */
+	TOLD		= 1024,		/* frames between two lines of progress */
+	SILENCE		= 8000,		/* ms without a frame, after which the missing ones are lost */
+	GIVE_UP		= 3,		/* incomplete windows after which no more frames are sent */
 	SHOWN		= 5,		/* lines of fio's complaints */
 	ETHERTYPE	= 0x88b5,	/* for local experiments */
+	JSON		= 1 << 18,	/* bytes of fio's output, at most */
 };
 
 static const char *setting(const char *name)
@@ -46,7 +55,7 @@ static const char *setting(const char *name)
 	const char *value = getenv(name);
 
 	if (!value) {
-		printf("devices: no %s\n", name);
+		ktap_note(DATA, "the kernel's command line has no %s", name);
 		exit(1);
 	}
 	return value;
@@ -62,27 +71,32 @@ static void put(const char *path, const char *word)
 	}
 }
 
-/* The overflow buffers' counters, with everything unmapped; a kernel without them has no such files. */
-static void say_overflow(void)
+/* Values of the overflow buffers, for the case @name; false if the kernel has no overflow buffers. */
+static int say_overflow(const char *name)
 {
-	static const char *const names[] = { "buffers", "total", "peak_bytes" };
+	static const char *const files[] = { "buffers", "total", "peak_bytes" };
 	unsigned long long value;
+	int known = 0;
 	char path[64];
 	FILE *file;
 	size_t i;
 
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		snprintf(path, sizeof(path), OVERFLOW "%s", names[i]);
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		snprintf(path, sizeof(path), OVERFLOW "%s", files[i]);
 		file = fopen(path, "r");
 		if (!file)
 			continue;
-		if (fscanf(file, "%llu", &value) == 1)
-			printf("devices: overflow %s %llu\n", names[i], value);
+		if (fscanf(file, "%llu", &value) == 1) {
+			snprintf(path, sizeof(path), "overflow_%s", files[i]);
+			ktap_value(name, path, value);
+			known++;
+		}
 		fclose(file);
 	}
+	return known;
 }
 
-/* Requests of a disk that have completed. */
+/* Completed requests of a disk. */
 static unsigned long completed(const char *disk)
 {
 	unsigned long reads = 0, writes = 0;
@@ -101,27 +115,52 @@ static unsigned long completed(const char *disk)
 
 static void hung(void)
 {
-	printf("devices: hung, nothing completed for %d s\n", STALLED);
-	say_overflow();
-	fflush(stdout);
-	put("/proc/sysrq-trigger", "w");	/* who waits, for the log */
+	ktap_value(DATA, "hung", STALLED);
+	say_overflow(DATA);
+	put("/proc/sysrq-trigger", "w");	/* the blocked tasks, for the log */
 	sleep(1);
 	put("/proc/sysrq-trigger", "b");
 	pause();
 }
 
-static void say_file(const char *path, const char *mark, int most)
+static void say_complaints(void)
 {
-	FILE *file = fopen(path, "r");
+	FILE *file = fopen(COMPLAINTS, "r");
 	char line[512];
+	int i;
 
-	while (file && most-- && fgets(line, sizeof(line), file))
-		printf("%s%s", mark, line);
+	for (i = 0; file && i < SHOWN && fgets(line, sizeof(line), file); i++) {
+		line[strcspn(line, "\n")] = '\0';
+		ktap_note(DATA, "fio: %s", line);
+	}
 	if (file)
 		fclose(file);
 }
 
-/* Blocks that fio read back and found to be others than it had written. */
+/* fio's output, or an empty string. */
+static const char *output(void)
+{
+	static char text[JSON];
+	FILE *file = fopen(OUTPUT, "r");
+
+	if (file) {
+		text[fread(text, 1, sizeof(text) - 1, file)] = '\0';
+		fclose(file);
+	}
+	return text;
+}
+
+/* The first number called @key in fio's output after the first @object; 0 if there is none. */
+static unsigned long long number(const char *object, const char *key)
+{
+	const char *at = strstr(output(), object);
+
+	at = at ? strstr(at, key) : NULL;
+	at = at ? strchr(at, ':') : NULL;
+	return at ? strtoull(at + 1, NULL, 10) : 0;
+}
+
+/* Blocks that differ from what fio had written. */
 static unsigned long corrupt_blocks(void)
 {
 	FILE *file = fopen(COMPLAINTS, "r");
@@ -135,9 +174,10 @@ static unsigned long corrupt_blocks(void)
 	return count;
 }
 
+/* Returns whether fio came to its end, with or without errors. */
 static int disk(const char *name)
 {
-	unsigned long before = 0, now;
+	unsigned long before = 0, now, errors, corrupt;
 	int seconds, idle = 0, status = 0;
 	char path[64];
 	pid_t pid;
@@ -151,7 +191,7 @@ static int disk(const char *name)
 	pid = fork();
 	if (!pid) {
 		dup2(open(COMPLAINTS, O_WRONLY | O_CREAT | O_TRUNC, 0644), STDERR_FILENO);
-		execl("/usr/bin/fio", "fio", "--output-format=json", "--output=" OUTPUT, "/etc/devices.fio", NULL);
+		execl(FIO, "fio", "--output-format=json", "--output=" OUTPUT, "/etc/devices.fio", NULL);
 		_exit(127);
 	}
 	for (seconds = 1; !waitpid(pid, &status, WNOHANG); seconds++) {
@@ -162,15 +202,18 @@ static int disk(const char *name)
 		if (idle >= STALLED)
 			hung();
 		if (seconds % LIFE == 0)
-			printf("devices: %lu requests done\n", now);
+			printf("%lu requests done\n", now);
 	}
-	say_file(COMPLAINTS, "devices: fio says ", SHOWN);
-	say_file(OUTPUT, "fio| ", -1);
-	printf("devices: corrupt %lu\n", corrupt_blocks());
-	if (WIFEXITED(status) && WEXITSTATUS(status) <= 1)	/* 1: there were errors, which are in the output */
-		return 0;
-	printf("devices: fio ended with wait status %#x\n", status);
-	return 1;
+	say_complaints();
+	corrupt = corrupt_blocks();
+	errors = number("\"jobs\"", "\"total_err\"");		/* a block that differs is one too */
+	ktap_value(DATA, "compared", number("\"read\" : {", "\"io_bytes\""));
+	ktap_value(DATA, "errors", errors > corrupt ? errors - corrupt : 0);
+	ktap_value(DATA, "corrupt", corrupt);
+	if (WIFEXITED(status) && WEXITSTATUS(status) <= 1)	/* 1: there were errors */
+		return 1;
+	ktap_note(DATA, "fio ended with wait status %#x", status);
+	return 0;
 }
 
 struct nic {
@@ -253,10 +296,11 @@ static void nic_close(struct nic *nic)
 {
 	nic->request.ifr_flags &= ~IFF_UP;
 	if (ioctl(nic->fd, SIOCSIFFLAGS, &nic->request))
-		perror("devices: interface down");
+		ktap_note(DATA, "an interface cannot be shut down: %m");
 	close(nic->fd);
 }
 
+/* Returns whether frames could be sent. */
 static int frames(uint32_t total)
 {
 	unsigned char buffer[ETH_FRAME_LEN];
@@ -266,8 +310,8 @@ static int frames(uint32_t total)
 	int side, incomplete = 0;
 
 	if (nic_open(&nics[0], "eth0") || nic_open(&nics[1], "eth1")) {
-		perror("devices: no link");
-		return 1;
+		ktap_note(DATA, "no link: %m");
+		return 0;
 	}
 	while (number < total && incomplete < GIVE_UP) {
 		unsigned long start = counts.received + counts.corrupt, wanted = 0;
@@ -293,27 +337,29 @@ static int frames(uint32_t total)
 			}
 		}
 		if (number % TOLD == 0)
-			printf("devices: %lu frames received\n", counts.received);
+			printf("%lu frames received\n", counts.received);
 		incomplete += counts.received + counts.corrupt - start < 2 * WINDOW;
 	}
-	printf("devices: frames sent %lu received %lu corrupt %lu bytes %lu\n", counts.sent, counts.received,
-	       counts.corrupt, counts.bytes);
+	ktap_value(DATA, "compared", counts.bytes);
+	ktap_value(DATA, "lost", counts.sent - counts.received - counts.corrupt);
+	ktap_value(DATA, "corrupt", counts.corrupt);
 	nic_close(&nics[0]);
 	nic_close(&nics[1]);
-	if (number < total)
-		printf("devices: gave up, too many frames are lost\n");
-	return 0;
+	return 1;
 }
 
 int main(void)
 {
-	const char *device = setting("DEVICE");
-	int status;
+	const char *device;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (mount("debugfs", "/sys/kernel/debug", "debugfs", 0, ""))
-		perror("devices: debugfs");
-	status = strcmp(device, "eth") ? disk(device) : frames(strtoul(setting("FRAMES"), NULL, 0));
-	say_overflow();
-	return status;
+	ktap_begin("devices", 2);
+	device = setting("DEVICE");
+	mount("debugfs", "/sys/kernel/debug", "debugfs", 0, "");	/* it may be mounted already */
+	ktap_result(DATA, strcmp(device, "eth") ? disk(device) : frames(strtoul(setting("FRAMES"), NULL, 0)));
+	if (say_overflow(BUFFERS))
+		ktap_result(BUFFERS, 1);
+	else
+		ktap_skip(BUFFERS, "kernel without overflow buffers");
+	return ktap_end();
 }

@@ -16,7 +16,7 @@ from pathlib import Path
 from harness import paths, report, ui
 from harness.guest import image, kernel, qemu
 from harness.series import compose
-from harness.source import base, kbuild, packages
+from harness.source import base, debian, kbuild
 
 USE = "bench"
 SOURCE = paths.TOP / "bench"
@@ -132,7 +132,7 @@ def cmd_bench():
     wanted, others = bars(), newer()
     steps = ui.Steps("bench", 2 + len(SIDES) * (1 + 2 * len(ARCHES)) + 2 * len(others))
     with steps.step("look for packages"):
-        packages.ensure(image.packages(ARCHES))
+        debian.ensure(image.packages(ARCHES))
     with steps.step("compose the series"):
         tip = compose.prepare()
     values = {}

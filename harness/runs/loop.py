@@ -15,34 +15,6 @@ from harness import ui
 from harness.report import Report
 
 
-class ModuleRun:
-    """A module with base and series side by side (devices, ddw) as a run."""
-
-    def __init__(self, module, packages, sides, amount):
-        self.module, self.sides, self.amount = module, sides, amount
-        self.name, self.needed = module.USE, packages
-
-    def packages(self):
-        """Debian packages that it needs."""
-        return self.needed
-
-    def steps(self):
-        """How many steps measure() takes."""
-        return self.module.steps(self.sides, self.amount)
-
-    def measure(self, steps, composed):
-        """The outcomes."""
-        return self.module.measure(steps, composed, self.sides, self.amount)
-
-    def reports(self, measured):
-        """The series has to be without fault; the base is there to compare."""
-        return [self.module.judged(measured)]
-
-    def table(self, measured):
-        """Base beside series."""
-        return self.module.table(measured)
-
-
 def carry_out(run, steps, composed, show=False):
     """The reports of a run; one that breaks off is a report that failed. `show` prints its table at once."""
     end = steps.count + run.steps()

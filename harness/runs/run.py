@@ -3,11 +3,10 @@
 at work. What a run proves is shown as soon as it is done, and a run's packages are installed only before it."""
 
 from harness import paths, report, ui
-from harness.guest import image
 from harness.runs import ddw, devices, lanes
 from harness.runs.choice import Choice
 from harness.runs.kunit import KernelRun
-from harness.runs.loop import ModuleRun, carry_out, every
+from harness.runs.loop import carry_out, every
 from harness.series import compose
 from harness.source import debian
 
@@ -15,9 +14,7 @@ from harness.source import debian
 def demonstration():
     """The runs, the quickest first."""
     first = next(iter(lanes.load(paths.BASE).values()))
-    return [KernelRun(first.kernel, Choice([first])),
-            ModuleRun(devices, image.packages([devices.ARCH]), devices.SIDES, devices.FULL),
-            ModuleRun(ddw, image.packages([ddw.ARCH]), ddw.SIDES, ddw.QUICK)]
+    return [KernelRun(first.kernel, Choice([first])), devices.run(), ddw.run(short=True)]
 
 
 def cmd_run():

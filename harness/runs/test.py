@@ -8,24 +8,21 @@ import re
 import sys
 
 from harness import paths, report, ui
-from harness.guest import image
 from harness.runs import choice, ddw, devices, lanes, litmus, verify
 from harness.runs.kunit import kernel_runs
-from harness.runs.loop import ModuleRun, carry_out, every
+from harness.runs.loop import carry_out, every
 from harness.series import compose
 from harness.source import debian
 
-# Runs without lanes: what they take of each, the part that they test. Only the series is looked at.
-OTHERS = {devices.USE: (devices, devices.SHORT, "swiotlb"), ddw.USE: (ddw, ddw.QUICK, "ddw")}
+# Runs without lanes, and the part that they test. Only the series is looked at, and that briefly.
+OTHERS = {"devices": (devices, "swiotlb"), "ddw": (ddw, "ddw")}
 
 
 def chosen():
     """(Choice, its runs)."""
     known = lanes.load(paths.BASE)
-    found = choice.read(known, {name: part for name, (_, _, part) in OTHERS.items()})
-    others = [ModuleRun(module, image.packages([module.ARCH]), ["series"], amount)
-              for name, (module, amount, _) in OTHERS.items() if name in found.others]
-    return found, kernel_runs(found) + others
+    found = choice.read(known, {name: part for name, (_, part) in OTHERS.items()})
+    return found, kernel_runs(found) + [OTHERS[name][0].run(["series"], short=True) for name in found.others]
 
 
 def cmd_test():

@@ -11,7 +11,7 @@ from harness import paths, report, ui
 from harness.guest import image, qemu
 from harness.runs import lanes
 from harness.series import compose
-from harness.source import packages
+from harness.source import debian
 
 DURATION = 120          # seconds, unless the user says something else
 PARAMETERS = ["kunit.enable=0", "swiotlb_torture.relaxed=1"]
@@ -55,7 +55,7 @@ def cmd_torture():
     kernels = {lane.kernel.name: lane.kernel for lane in chosen}
     steps = ui.Steps("torture", 2 + len(kernels) + len(chosen))
     with steps.step("look for packages"):
-        packages.ensure(image.packages(sorted({kernel.arch for kernel in kernels.values()})))
+        debian.ensure(image.packages(sorted({kernel.arch for kernel in kernels.values()})))
     with steps.step("compose the series"):
         tip = compose.prepare()
         tip.checkout(tip.tip, paths.tree_dir())

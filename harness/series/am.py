@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""make am TREE=...: put the patches on somebody's kernel tree, or say why not.
+"""make am TREE=...: put the patches, or those of PART= and of what it needs, on somebody's kernel tree, or say why not.
 
 Nothing in the tree changes before it is known that every patch applies: the patches are
 tried first on an index and an object store of their own.  That trial also gives the tree
@@ -7,14 +7,16 @@ ids that `git am` has to arrive at, because its exit status alone says little on
 is not the recorded release.
 """
 import contextlib
+import os
 import re
 import tempfile
 from pathlib import Path
 
-from harness.source import base as bases
 from harness import git, paths
 from harness.series import diffs
-from harness.series.series import patch_names
+from harness.series.compose import check_parts
+from harness.series.series import Series
+from harness.source import base as bases
 from harness.ui import Failure, say
 
 HISTORY = 5000      # commits that are searched for the patches' subjects
@@ -125,7 +127,8 @@ def _explain(repo, tree, files, kernel, reasons):
         raise Failure(f"{tree} has {len(there)} of the {len(files)} patches already:\n  " + "\n  ".join(there),
                       "go back to the commit before them, or apply the others with git am by hand")
     raise Failure(f"the patches do not apply to {tree} (Linux {kernel}), which is unchanged:\n  "
-                  + "\n  ".join(reasons), "revert what conflicts, or use the release named in the cover letter")
+                  + "\n  ".join(reasons), "revert what conflicts, take single parts (PART=), or use the release "
+                  "named in the cover letters")
 
 
 def _check_collisions(tree, files):
@@ -138,7 +141,7 @@ def _check_collisions(tree, files):
 
 
 def _options(files):
-    """The Kconfig symbols that the patches add."""
+    """The Kconfig symbols that the patches add, without tests that load the machine."""
     found = []
     for file in files:
         where = None
@@ -146,18 +149,28 @@ def _options(files):
             if line.startswith("+++ "):
                 where = line
             symbol = re.match(r"\+(?:menu)?config (\w+)$", line)
-            if symbol and where and "Kconfig" in where and symbol[1] not in found:
+            if symbol and where and "Kconfig" in where and symbol[1] not in found \
+                    and not symbol[1].endswith("_TORTURE_TEST"):
                 found.append(symbol[1])
     return found
 
 
-def cmd_am(tree):
-    """Apply patches/<base> to the git tree `tree` with git am, or leave it as it is."""
-    if not tree:
+def _files(names):
+    """The patches of these parts and of what they need, of all parts by default, in order."""
+    series = Series(paths.TOP, bases.load().name)
+    check_parts(series, names)
+    parts = [part.name for part in series.closure(names or list(series.parts))]
+    files = sorted((paths.TOP / "patches" / paths.BASE).glob("[0-9]*.patch"))
+    return [file for file in files if file.name.split("-")[1] in parts]
+
+
+def cmd_am():
+    """Apply patches/<base> to the git tree that TREE= names with git am, or leave it as it is."""
+    if not os.environ.get("TREE"):
         raise Failure("which tree?", "make am TREE=/path/of/your/kernel/tree")
-    tree = Path(tree).expanduser().resolve()
-    directory = paths.TOP / "patches" / paths.BASE
-    files = [directory / name for name in patch_names(directory)]
+    tree = Path(os.environ["TREE"]).expanduser().resolve()
+    names = os.environ.get("PART", "").replace(",", " ").split()
+    files = _files(names)
     if not files:
         raise Failure(f"there are no patches for base {paths.BASE}", "make series")
     repo = _check_state(tree)
@@ -172,8 +185,8 @@ def cmd_am(tree):
     base = bases.load()
     head = repo.resolve("HEAD")
     recorded = repo.resolve("HEAD^{tree}") == base.tree
-    record = base.dir / "trees"
-    if recorded and record.is_file():
+    record, tested = base.dir / "trees", base.dir / "tested"
+    if recorded and not names and record.is_file():
         wanted = [line.split()[1] for line in record.read_text(encoding="ascii").splitlines()]
         if wanted != trees:
             raise Failure(f"patches/{paths.BASE} and bases/{paths.BASE}/trees do not belong together",
@@ -194,15 +207,21 @@ def cmd_am(tree):
         raise Failure(f"git am gave other files than expected; it was taken back and {tree} is unchanged",
                       "see whether git's settings or a hook of that tree change files")
     say(f"{len(made)} patches applied to {tree} (Linux {kernel})")
-    if recorded:
-        say("every commit has the recorded tree: this is the tested source, byte for byte")
-    else:
+    if not recorded:
         say(f"this tree is not the recorded release {base.package} {base.version}; every hunk applied "
             "without fuzz and the files are as expected, but that combination was not tested here")
+    elif tested.is_file() and trees[-1] in tested.read_text(encoding="ascii").split():
+        say("every commit has the recorded tree, and `make test` has passed on the last: this is the tested source, "
+            "byte for byte")
+    elif names:
+        say(f"this is the recorded release; `make check` builds the part{'s' * (len(names) > 1)} {', '.join(names)} "
+            "by itself, and `make test` runs the whole series")
+    else:
+        say("every commit has the recorded tree, byte for byte; `make test` has not passed on it yet")
     symbols = _options(files)
     if symbols:
-        say(f"next: in the tree, look at the new options ({', '.join(symbols)})")
-        say("  scripts/config " + " ".join(f"-e {name}" for name in symbols) + " && make olddefconfig")
+        say("next, in the tree, to build the series and its KUnit suites:")
+        say("  scripts/config " + " ".join(f"-e {name}" for name in ["KUNIT", *symbols]) + " && make olddefconfig")
     say(f"to take it back: git -C {tree} reset --keep {head[:12]}")
 
 

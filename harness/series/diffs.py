@@ -22,22 +22,21 @@ class FileDiff:
     old: str = None     # blob ids of the index line, when it has full ones
     new: str = None
     added: bool = False
-    deleted: bool = False
+    text: bytes = b""   # all of it
     hunks: list = field(default_factory=list)
 
 
 def parse(data):
     """The FileDiffs of a diff or of a mail that holds one."""
-    lines, found, i = data.split(b"\n"), [], 0
+    lines, found, starts, i = data.split(b"\n"), [], [], 0
     while i < len(lines):
         line = lines[i]
         if line.startswith(b"diff --git a/"):
             rest = line[len(b"diff --git "):]
             found.append(FileDiff(rest[2:(len(rest) - 1) // 2].decode(errors="surrogateescape")))
+            starts.append(i)
         elif found and line.startswith(b"new file mode"):
             found[-1].added = True
-        elif found and line.startswith(b"deleted file mode"):
-            found[-1].deleted = True
         elif found and INDEX.match(line):
             found[-1].old, found[-1].new = (x.decode() for x in INDEX.match(line).groups())
         elif found and HUNK.match(line):
@@ -56,6 +55,8 @@ def parse(data):
                     right -= 1
             found[-1].hunks.append(hunk)
         i += 1
+    for part, start, end in zip(found, starts, [*starts[1:], len(lines)]):
+        part.text = b"\n".join(lines[start:end]).rstrip(b"\n") + b"\n"
     return found
 
 

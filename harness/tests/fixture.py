@@ -13,6 +13,7 @@ from pathlib import Path
 from unittest import mock
 
 from harness import git, paths
+from harness.series import compose, verify
 from harness.ui import Failure
 
 SLAB = "".join(f"int slab_{n}(void);\n" for n in range(1, 31))
@@ -87,19 +88,23 @@ def message(subject, head):
 
 
 SERIES = {
-    "series/order": "# the series\n01-slab\n\n# text\n02-docs\n03-foo\n",
+    "series/parts.toml": ('[reach]\ntitle = "reach"\nneeds = []\nlist = "reach@example.org"\n\n'
+                          '[foo]\ntitle = "foo"\nneeds = []\nlist = "foo@example.org"\n'),
+    "series/reach/order": "# the series\nslab\n\n# text\ndocs\n",
+    "series/foo/order": "foo\n",
     "series/author": "Jane Doe <jane@example.org>\n",
-    "series/cover.msg": "dma-reach: reach memory\n\nThis is why.\n",
-    "series/01-slab.msg": message("mm: add reach", f"Files: mm/reach.c mm/reach.sh\nMaintainers: BETA REACH\n"
+    "series/reach/cover.msg": "mm: reach memory\n\nThis is why.\n",
+    "series/foo/cover.msg": "foo: return more\n\nThis is why.\n",
+    "series/reach/slab.msg": message("mm: add reach", f"Files: mm/reach.c mm/reach.sh\nMaintainers: BETA REACH\n"
                                   f"Date: {DATE.format(1)}"),
-    "series/02-docs.msg": message("Documentation: tell of reach",
+    "series/reach/docs.msg": message("Documentation: tell of reach",
                                   f"Files: Documentation/reach.rst\nDate: {DATE.format(2)}"),
-    "series/03-foo.msg": message("foo: return 2", f"Date: {DATE.format(3)}"),
+    "series/foo/foo.msg": message("foo: return 2", f"Date: {DATE.format(3)}"),
     "MAINTAINERS": "BETA REACH\nM:\tJane Doe <jane@example.org>\nF:\tmm/reach.c\n",
     "mm/reach.c": "int reach(void)\n{\n\treturn 0;\n}\n",
     "mm/reach.sh": "#!/bin/sh\nexit 0  \n",
     "Documentation/reach.rst": "Reach\n=====\n",
-    "series/6.1/01-slab.patch": """\
+    "series/reach/6.1/slab.patch": """\
 diff --git a/mm/Kconfig b/mm/Kconfig
 --- a/mm/Kconfig
 +++ b/mm/Kconfig
@@ -121,7 +126,7 @@ diff --git a/mm/slab.c b/mm/slab.c
  int slab_18(void);
  int slab_19(void);
 """,
-    "series/6.1/03-foo.patch": """\
+    "series/foo/6.1/foo.patch": """\
 diff --git a/kernel/foo.c b/kernel/foo.c
 --- a/kernel/foo.c
 +++ b/kernel/foo.c
@@ -202,6 +207,12 @@ class Case(unittest.TestCase):
                 return function(*args)
         finally:
             self.output = out.getvalue()
+
+    def verify(self):
+        """All checks of patches/."""
+        composed = self.quiet(compose.prepare)
+        for _, check in verify.CHECKS:
+            self.quiet(check, composed)
 
     def refused(self, function, *args):
         """Call a function that has to fail, and return what it says."""

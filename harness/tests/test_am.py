@@ -6,14 +6,14 @@ from pathlib import Path
 from unittest import mock
 
 from harness import git
-from harness.series import am, series
+from harness.series import am, compose
 from harness.tests.fixture import KERNEL, SLAB, Case, plain_git, snapshot, write
 
 
 class Am(Case):
     def setUp(self):
         super().setUp()
-        self.once(series.cmd_series)
+        self.once(compose.cmd_series)
         self.tree_dir = self.tmp / "user's tree"
 
     def user_tree(self, changes=()):
@@ -29,16 +29,21 @@ class Am(Case):
             plain_git(self.tree_dir, "add", "-f", *dict(changes))
             plain_git(self.tree_dir, "commit", "-q", "-m", "changes")
 
+    def am(self, tree, part=""):
+        """make am TREE= PART=."""
+        with mock.patch.dict(os.environ, {"TREE": str(tree), "PART": part}):
+            am.cmd_am()
+
     def unchanged(self, *words):
         before = snapshot(self.tree_dir)
-        said = self.refused(am.cmd_am, str(self.tree_dir))
+        said = self.refused(self.am, self.tree_dir)
         self.assertEqual(snapshot(self.tree_dir), before)
         for word in words:
             self.assertIn(word, said)
         return said
 
     def apply(self):
-        self.quiet(am.cmd_am, str(self.tree_dir))
+        self.quiet(self.am, self.tree_dir)
 
     def test_recorded_base(self):
         self.user_tree()
@@ -46,9 +51,27 @@ class Am(Case):
         tip = plain_git(self.tree_dir, "rev-parse", "HEAD^{tree}")
         self.assertEqual(tip, (self.top / "bases/6.1/trees").read_text().split()[-1])
         self.assertEqual(plain_git(self.tree_dir, "log", "-1", "--format=%an %cn"), "Jane Doe User")
-        self.assertIn("byte for byte", self.output)
-        self.assertIn("-e REACH", self.output)
+        self.assertIn("byte for byte; `make test` has not passed on it yet", self.output)
+        self.assertIn("scripts/config -e KUNIT -e REACH && make", self.output)
         self.assertEqual(plain_git(self.tree_dir, "status", "--porcelain"), "")
+
+    def test_tested_is_said_of_what_has_passed(self):
+        self.user_tree()
+        write(self.top, {"bases/6.1/tested": (self.top / "bases/6.1/trees").read_text().split()[-1] + "\n"})
+        self.apply()
+        self.assertIn("this is the tested source, byte for byte", self.output)
+
+    def test_one_part(self):
+        self.user_tree()
+        self.quiet(self.am, self.tree_dir, "foo")
+        self.assertEqual(plain_git(self.tree_dir, "log", "-2", "--format=%s"), "foo: return 2\nbase")
+        self.assertIn("there is no part nix", self.refused(self.am, self.tree_dir, "nix"))
+
+    def test_trees_of_another_series_are_noticed(self):
+        self.user_tree()
+        path = self.top / "bases/6.1/trees"
+        path.write_text(path.read_text().replace(path.read_text().split()[-1], "1" * 40))
+        self.unchanged("do not belong together")
 
     def test_drifted_point_release(self):
         self.user_tree({"mm/slab.c": "int more;\n" + SLAB, "Makefile": KERNEL["Makefile"].replace("192", "195")})
@@ -67,12 +90,12 @@ class Am(Case):
     def test_no_git_tree(self):
         write(self.tree_dir, KERNEL)
         self.unchanged("is not a git tree")
-        self.assertIn("is no directory", self.refused(am.cmd_am, str(self.tmp / "nowhere")))
-        self.assertIn("which tree?", self.refused(am.cmd_am, ""))
+        self.assertIn("is no directory", self.refused(self.am, self.tmp / "nowhere"))
+        self.assertIn("which tree?", self.refused(self.am, ""))
 
     def test_folder_of_a_tree(self):
         self.user_tree()
-        self.assertIn("is a folder inside the git tree", self.refused(am.cmd_am, str(self.tree_dir / "mm")))
+        self.assertIn("is a folder inside the git tree", self.refused(self.am, self.tree_dir / "mm"))
 
     def test_empty_repository(self):
         self.tree_dir.mkdir()
@@ -145,7 +168,7 @@ class Am(Case):
         (hooks / "pre-applypatch").chmod(0o755)
         head = plain_git(self.tree_dir, "rev-parse", "HEAD")
         files = {k: v for k, v in snapshot(self.tree_dir).items() if not k.startswith(".git/")}
-        said = self.refused(am.cmd_am, str(self.tree_dir))
+        said = self.refused(self.am, self.tree_dir)
         self.assertIn("it was taken back", said)
         self.assertEqual(plain_git(self.tree_dir, "rev-parse", "HEAD"), head)
         self.assertEqual({k: v for k, v in snapshot(self.tree_dir).items() if not k.startswith(".git/")}, files)
@@ -158,7 +181,7 @@ class Am(Case):
         (hooks / "pre-applypatch").write_text("#!/bin/sh\necho extra >> kernel/foo.c && git add kernel/foo.c\n")
         (hooks / "pre-applypatch").chmod(0o755)
         head = plain_git(self.tree_dir, "rev-parse", "HEAD")
-        self.refused(am.cmd_am, str(self.tree_dir))
+        self.refused(self.am, self.tree_dir)
         self.assertEqual(plain_git(self.tree_dir, "rev-parse", "HEAD"), head)
         self.assertEqual(plain_git(self.tree_dir, "status", "--porcelain"), "")
 
@@ -175,7 +198,7 @@ class Am(Case):
             return done
         head = plain_git(self.tree_dir, "rev-parse", "HEAD")
         with mock.patch.object(git.Repo, "try_", meddling):
-            self.assertIn("other files than expected", self.refused(am.cmd_am, str(self.tree_dir)))
+            self.assertIn("other files than expected", self.refused(self.am, self.tree_dir))
         self.assertEqual(plain_git(self.tree_dir, "rev-parse", "HEAD"), head)
 
     def test_worktree_of_another_repository(self):

@@ -1,24 +1,49 @@
 # SPDX-License-Identifier: GPL-2.0
 """Where a base may come from, and what its copy in git is like."""
+import contextlib
 import os
 import shutil
 import subprocess
 import unittest
 from unittest import mock
 
-from harness.source import base
+from harness.series import compose
+from harness.source import base, debian
 from harness.tests.fixture import Case, KERNEL, make_kernel, make_tarball, plain_git, write
+from harness.ui import Failure
 
 
-class Sources(Case):
-    """Every form of KERNEL_SRC gives the same commit."""
+class Packaged(Case):
+    """A case that can make a linux-source package."""
 
     shared_cache = False
+
+    def deb(self, more=""):
+        """A package with the tarball, or with a longer one."""
+        root = self.tmp / "deb"
+        write(root, {"DEBIAN/control": "Package: linux-source-6.1\nVersion: 6.1.192-2\nArchitecture: all\n"
+                     "Maintainer: X <x@example.org>\nDescription: x\n"})
+        (root / "usr/src").mkdir(parents=True)
+        if more:
+            make_kernel(self.tmp / "more", Makefile=KERNEL["Makefile"] + more)
+            make_tarball(self.tmp / "more", root / "usr/src/linux-source-6.1.tar.xz")
+        else:
+            shutil.copy(self.tarball, root / "usr/src")
+        subprocess.run(["dpkg-deb", "-Znone", "-b", root, self.tmp / "x.deb"], check=True, stdout=subprocess.DEVNULL)
+        return self.tmp / "x.deb"
+
+
+class Sources(Packaged):
+    """Every form of KERNEL_SRC gives the same commit."""
 
     def fetch(self, source=None):
         if source:
             os.environ["KERNEL_SRC"] = str(source)
         return self.quiet(base.load().fetch)
+
+    def refs(self):
+        """What a later run would believe."""
+        return plain_git(self.tmp / "cache/git/6.1.git", "for-each-ref")
 
     def test_tarball_gives_the_tree_that_git_add_gives(self):
         release = self.fetch()
@@ -52,20 +77,32 @@ class Sources(Case):
             self.assertFalse(release.recorded)
             self.assertIn("is not the recorded release", self.output)
 
-    def deb(self):
-        root = self.tmp / "deb"
-        write(root, {"DEBIAN/control": "Package: linux-source-6.1\nVersion: 6.1.192-2\nArchitecture: all\n"
-                     "Maintainer: X <x@example.org>\nDescription: x\n"})
-        (root / "usr/src").mkdir(parents=True)
-        shutil.copy(self.tarball, root / "usr/src")
-        subprocess.run(["dpkg-deb", "-b", root, self.tmp / "x.deb"], check=True, stdout=subprocess.DEVNULL)
-        return self.tmp / "x.deb"
+    def test_odd_files(self):
+        source = self.tmp / "linux"
+        make_kernel(source, **{"a b\nc\"d\\e": "x\n", "empty": "", "Documentation/\u00fc.txt": "x\r\n", "build.o/x": "x\n"})
+        (source / "a directory").symlink_to("mm")
+        (source / "nowhere").symlink_to("no\nfile")
+        os.link(source / "scripts/run.sh", source / "scripts/hard link.sh")
+        env = {"GIT_DIR": str(self.tmp / "expect.git"), "GIT_WORK_TREE": str(source)}
+        subprocess.run(["git", "init", "-q", "--bare", env["GIT_DIR"]], check=True)
+        write(self.tmp, {"expect.git/info/attributes": "* -text\n"})
+        plain_git(source, "add", "-f", "-A", ".", **env)
+        expected = plain_git(source, "write-tree", **env)
+        make_tarball(source, self.tmp / "odd.tar", "w")
+        plain_git(source, "commit", "-q", "-m", "x", **env)
+        for form in (self.tmp / "odd.tar", source, self.tmp / "expect.git"):
+            shutil.rmtree(self.tmp / "cache", ignore_errors=True)
+            with self.subTest(form):
+                self.assertEqual(self.fetch(form).tree, expected)
+                self.assertNotIn("not committed", self.output)
 
     def test_second_run_does_not_import(self):
         for source in (self.tarball, self.shared / "linux"):
             self.fetch(source)
-            with mock.patch.object(base.Base, "_import", side_effect=AssertionError("imports again")):
+            objects = sorted((self.tmp / "cache/git/6.1.git/objects").rglob("*"))
+            with mock.patch.object(base.Base, "_import_tarball", side_effect=AssertionError("imports again")):
                 self.fetch(source)
+            self.assertEqual(sorted((self.tmp / "cache/git/6.1.git/objects").rglob("*")), objects)
 
     def test_changed_directory_is_imported_again(self):
         source = self.tmp / "linux"
@@ -82,12 +119,12 @@ class Sources(Case):
             os.environ["KERNEL_SRC"] = str(form)
             self.assertIn("base 6.1 is wanted, but the source given is Linux 6.10.192",
                           self.refused(base.load().fetch))
-        self.assertEqual(subprocess.check_output(["git", "-C", self.tmp / "cache/git/6.1.git", "for-each-ref"]), b"")
+        self.assertEqual(self.refs(), "")
 
     def test_wrong_paths_are_told(self):
         for source, words in ((self.tmp / "nowhere", "there is no"), (f"{self.shared}/linux@v1", "not a git"),
                               (self.top / "mm", "no kernel source"),
-                              (self.top / "series/order", "not a complete kernel tarball")):
+                              (self.top / "MAINTAINERS", "not a complete kernel tarball")):
             os.environ["KERNEL_SRC"] = str(source)
             with self.subTest(source):
                 self.assertIn(words, self.refused(base.load().fetch))
@@ -98,20 +135,28 @@ class Sources(Case):
             (self.tmp / "cut.tar.xz").write_bytes(data[:keep])
             os.environ["KERNEL_SRC"] = str(self.tmp / "cut.tar.xz")
             self.refused(base.load().fetch)
-        refs = subprocess.check_output(["git", "-C", self.tmp / "cache/git/6.1.git", "for-each-ref"])
-        self.assertEqual(refs, b"")
+        self.assertEqual(self.refs(), "")
 
     def test_import_that_is_cut_off_is_not_believed(self):
-        def interrupted(files):
-            yield from list(files)[:6]
+        def interrupted(tar):
+            yield from list(whole(tar))[:6]
             raise KeyboardInterrupt
-        whole = base.Base._tar_files
-        with mock.patch.object(base.Base, "_tar_files", staticmethod(lambda s: interrupted(whole(s)))):
+        whole = base.commands
+        with mock.patch.object(base, "commands", interrupted):
             with self.assertRaises(KeyboardInterrupt):
                 self.fetch()
-        refs = subprocess.check_output(["git", "-C", self.tmp / "cache/git/6.1.git", "for-each-ref"])
-        self.assertEqual(refs, b"")
+        self.assertEqual(self.refs(), "")
         self.assertEqual(self.fetch().tree, self.tree)
+
+    def test_what_a_killed_run_left_is_cleared(self):
+        self.fetch(self.shared / "linux")
+        git_dir = self.tmp / "cache/git/6.1.git"
+        index = next(git_dir.glob("index-*"))
+        write(self.tmp / "cache/git", {"6.1.git/objects/pack/tmp_pack_1": "x", f"6.1.git/{index.name}.lock": "x",
+                                       "6.1.work/deb/file": "x"})
+        self.assertEqual(self.fetch(self.shared / "linux").tree, self.tree)
+        self.assertEqual(list(git_dir.glob("objects/pack/tmp_*")), [])
+        self.assertFalse((self.tmp / "cache/git/6.1.work").exists())
 
     def test_wrong_tree_in_record_is_told(self):
         self.record("0" * 40)
@@ -127,50 +172,51 @@ class Sources(Case):
         self.assertEqual(self.fetch().tree, self.tree)
 
 
-class Debian(Case):
+@unittest.skipUnless(shutil.which("dpkg-deb"), "this is not a Debian system")
+class FromDebian(Packaged):
     """Without KERNEL_SRC the package comes from apt."""
-
-    shared_cache = False
 
     def setUp(self):
         super().setUp()
         del os.environ["KERNEL_SRC"]
         self.base = base.load()
 
-    def from_debian(self, offered):
-        with mock.patch.object(base.Base, "_offered", lambda _: offered), \
-                mock.patch.object(base.Base, "_download", side_effect=lambda v: v) as download, \
-                mock.patch.object(self.base.repo, "resolve", lambda _: None):
-            self.quiet(self.base._from_debian)
-        return download.call_args.args[0]
+    def from_debian(self, *offered):
+        """The version that is downloaded when apt offers these: first by itself, then with lists of its own."""
+        with mock.patch.object(debian, "offered", side_effect=offered), \
+                mock.patch.object(debian, "private", return_value=["-o"]) as private, \
+                mock.patch.object(debian, "download", side_effect=lambda name, version, *_: version) as download, \
+                mock.patch.object(base.Base, "_import_deb", lambda _, version, keys: keys[0]), \
+                mock.patch.object(self.base, "_known", lambda key: None if key.startswith("sha") else ""):
+            with contextlib.suppress(Failure):          # there is no import to compare with the record
+                self.quiet(self.base._from_debian)
+        self.private = private.called
+        return download.call_args.args[1] if download.called else None
 
     def test_recorded_version_is_preferred(self):
         self.assertEqual(self.from_debian(["6.1.200-1", "6.1.192-2", "6.1.190-1"]), "6.1.192-2")
-        self.assertEqual(self.output, "")
+        self.assertEqual((self.output, self.private), ("", False))
 
     def test_newest_otherwise_and_said(self):
         self.assertEqual(self.from_debian(["6.1.200-1", "6.1.190-1"]), "6.1.200-1")
         self.assertIn("6.1.200-1, no longer the recorded 6.1.192-2", self.output)
 
-    @unittest.skipUnless(shutil.which("dpkg"), "compares versions with dpkg")
-    def test_versions_are_ordered_as_debian_orders_them(self):
-        lines = "".join(f" linux-source-6.1 | {v} | mirror Packages\n"
-                        for v in ("6.1.99-1", "6.1.192-2", "6.1.192-2~bpo1", "6.1.192-10"))
-        with mock.patch.object(subprocess, "run", wraps=subprocess.run) as run:
-            def fake(cmd, **keys):
-                if cmd[0] == "apt-cache":
-                    return subprocess.CompletedProcess(cmd, 0, lines, "")
-                return mock.DEFAULT
-            run.side_effect = fake
-            self.assertEqual(self.base._offered(), ["6.1.192-10", "6.1.192-2", "6.1.192-2~bpo1", "6.1.99-1"])
+    def test_lists_are_read_if_apt_has_none(self):
+        self.assertEqual(self.from_debian([], ["6.1.192-2"]), "6.1.192-2")
+        self.assertTrue(self.private)
+        self.assertIsNone(self.from_debian([], []))
+
+    def test_package_with_another_tarball_than_recorded(self):
+        with mock.patch.object(debian, "offered", return_value=["6.1.192-2"]), \
+                mock.patch.object(debian, "download", return_value=self.deb("other")):
+            self.assertIn("does not hold the tarball that base.toml records", self.refused(self.base.fetch))
 
 
 class Checkout(Case):
     """A work tree follows from commit to commit."""
 
     def test_only_differing_files_are_touched(self):
-        from harness.series import series
-        prepared = self.quiet(series.prepare)
+        prepared = self.quiet(compose.prepare)
         path = self.tmp / "out/tree/x"
         prepared.checkout(prepared.base_commit, path)
         self.assertEqual((path / "Documentation/dos.txt").read_bytes(), b"line\r\nline\r\n")

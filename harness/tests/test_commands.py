@@ -118,13 +118,9 @@ class Loop(Quiet):
         self.assertEqual((reports[0].count("failed"), reports[0].lane, count), (1, "fake", 2))
         self.assertIn("the compiler is ill", self.output)
 
-    def test_module(self):
-        module = types.SimpleNamespace(USE="m", steps=lambda sides, amount: len(sides) * amount, judged=lambda x: x + 1,
-                                       measure=lambda steps, composed, sides, amount: 40 + amount, table=lambda x: [str(x)])
-        whole = loop.ModuleRun(module, ["p"], ["base", "series"], 1)
-        self.assertEqual((whole.steps(), whole.packages(), whole.name), (2, ["p"], "m"))
-        self.assertEqual((whole.reports(whole.measure(None, None)), whole.table(5)), ([42], ["5"]))
-        self.assertEqual(loop.every([whole, whole]), (["p"], 4))
+    def test_every(self):
+        fakes = [Fake(name, [], None) for name in "aba"]
+        self.assertEqual(loop.every(fakes), (["for-a", "for-b"], 6))
 
 
 class Kernel(Quiet):

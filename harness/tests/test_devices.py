@@ -1,99 +1,156 @@
 # SPDX-License-Identifier: GPL-2.0
 """What came of a device, from its console."""
 
-import json
+import os
 import tempfile
 import unittest
 from pathlib import Path
 from unittest import mock
 
-from harness.runs import devices
+from harness import ui
+from harness.guest import userspace
+from harness.runs import devices, sides
+from harness.tests.test_sides import END, ktap
 
-END = "ok 1 init\r\n[    9.1] reboot: Restarting system\r\n"
-FULL = "[    2.5] nvme 0000:00:01.0: swiotlb buffer is full (sz: 4096 bytes), total 512 (slots), used 480 (slots)\r\n"
-OVERFLOW = "devices: overflow buffers {}\r\ndevices: overflow total {}\r\ndevices: overflow peak_bytes 5000\r\n"
-FRAMES = "devices: frames sent 512 received {} corrupt {} bytes 300000\r\n"
+FULL = "[    2.5] nvme 0000:00:01.0: swiotlb buffer is full (sz: 4096 bytes), total 512 (slots), used 480 (slots)\n"
+IO_ERROR = "[    3.0] I/O error, dev vda, sector 8 op 0x1:(WRITE) flags 0x8800 phys_seg 1 prio class 2\n"
+OVERFLOW = {"overflow_buffers": 0, "overflow_total": 9, "overflow_peak_bytes": 5000}
+RUN = devices.run()
 
 
-def disk(errors=0, corrupt=0):
-    """The console of a guest in which fio came to its end."""
-    job = {"error": 5 if errors else 0, "total_err": errors + corrupt, "read": {"io_bytes": 2000000}}
-    text = json.dumps({"jobs": [job]}, indent=2)
-    lines = "".join(f"fio| {line}\r\n" for line in ["fio: a note before it", *text.splitlines()])
-    return lines + f"devices: corrupt {corrupt}\r\n"
+def disk(overflow=OVERFLOW, result="ok", **values):
+    """The console of a guest in which fio came to its end; without overflow counters for a kernel that has none."""
+    data = {"compared": 2000000, "errors": 0, "corrupt": 0, **values}
+    return ktap("devices", [("data", data, result), ("overflow_buffers", overflow or {}, "ok" if overflow else "skip")])
+
+
+def nics(overflow=OVERFLOW, **values):
+    """The console of a guest in which frames were sent."""
+    data = {"compared": 300000, "lost": 0, "corrupt": 0, **values}
+    return ktap("devices", [("data", data), ("overflow_buffers", overflow or {}, "ok" if overflow else "skip")])
+
+
+def read(console, side="series", device="nvme", silent=False):
+    """The Outcome of a console."""
+    return devices.read(RUN.rows[device], RUN.settings, side, console, silent)
 
 
 class Read(unittest.TestCase):
-    """From console to outcome."""
+    """From a console to an outcome."""
 
-    def result(self, console, device="nvme"):
-        """The word in the last column."""
-        return devices.read(device, "series", console).result
+    def check(self, come, *problems, result="wrong"):
+        """The outcome has this result and these problems."""
+        self.assertEqual((come.result, come.problems), (result, list(problems)))
 
     def test_disk_without_fault(self):
-        one = devices.read("nvme", "series", disk() + OVERFLOW.format(0, 9) + END)
-        self.assertEqual(one.row(), ("nvme", "series", "2.0", 0, "-", 0, 0, 9, 5, "ok"))
-        self.assertFalse(one.failed())
+        come = read(disk() + END)
+        self.check(come, result="ok")
+        self.assertEqual(come.figures, {"I/O errors": 0, "failed mappings": 0, "corrupt": 0, "overflow buffers": 9,
+                                        "overflow buffers left": 0, "MB compared": 2.0, "overflow KB at most": 5})
 
-    def test_disk_with_errors(self):
-        one = devices.read("nvme", "base", disk(3, 2) + END)
-        self.assertEqual((one.errors, one.corrupt, one.result, one.peak), (3, 2, "errors", None))
-        self.assertFalse(one.failed())
+    def test_base_without_overflow_buffers(self):
+        come = read(disk(overflow=None) + END, "base")
+        self.check(come, result="ok")
+        self.assertNotIn("overflow buffers", come.figures)
 
-    def test_failed_mappings(self):
-        more = "[    7.5] swiotlb_tbl_map_single: 40 callbacks suppressed\r\n"
-        one = devices.read("nvme", "series", FULL + FULL + more + disk() + OVERFLOW.format(0, 9) + END)
-        self.assertEqual((one.unmapped, one.result, one.failed()), (42, "retried", True))
+    def test_errors_and_corruption(self):
+        self.check(read(disk(errors=3, corrupt=2) + END), "3 I/O errors", "2 corrupt")
+        self.check(read(disk(errors=3) + END, "base"), "3 I/O errors")
+        self.check(read(disk(corrupt=1) + END, "base"), "1 corrupt")
+
+    def test_errors_that_only_the_kernel_tells(self):
+        more = "[    7.5] blk_print_req_error: 40 callbacks suppressed\n"
+        self.check(read(IO_ERROR + IO_ERROR + more + disk() + END), "42 I/O errors")
+
+    def test_failed_mappings_are_retried(self):
+        more = "[    7.5] swiotlb_tbl_map_single: 40 callbacks suppressed\n"
+        for side in sides.SIDES:
+            self.check(read(FULL + FULL + more + disk() + END, side), "42 failed mappings", result="retried")
+        failed = "[    3.0] e1000e 0000:00:01.0 eth0: DMA map failed\n"
+        self.check(read(FULL + failed * 2 + nics() + END, device="e1000e"), "2 failed mappings", result="retried")
 
     def test_frames(self):
-        self.assertEqual(devices.read("e1000e", "base", FRAMES.format(512, 0) + END).row(),
-                         ("e1000e", "base", "0.3", "-", 0, 0, 0, "-", "-", "ok"))
-        one = devices.read("e1000e", "base", FRAMES.format(500, 2) + END)
-        self.assertEqual((one.lost, one.corrupt, one.result), (10, 2, "errors"))
+        come = read(nics(overflow=None) + END, "base", "e1000e")
+        self.check(come, result="ok")
+        self.assertEqual((come.figures["MB compared"], come.figures["lost frames"]), (0.3, 0))
+        self.check(read(nics(lost=10, corrupt=2) + END, "series", "e1000e"), "10 lost frames", "2 corrupt")
 
-    def test_hung(self):
-        for console in ("", FULL, "devices: 100 requests done\r\n", "devices: hung, nothing completed for 60 s\r\n",
-                        disk(), END):
-            with self.subTest(console):
-                self.assertEqual(self.result(console), "hung")
-
-    def test_io_errors_before_it_hung(self):
-        error = "[    3.0] I/O error, dev vda, sector 8 op 0x1:(WRITE) flags 0x8800 phys_seg 1 prio class 2\r\n"
-        one = devices.read("virtio-blk", "base", error + error)
-        self.assertEqual((one.errors, one.result), (2, "hung"))
-
-    def test_trouble_is_no_success(self):
-        bug = "[    3.0] BUG: sleeping function called from invalid context at x.c:1\r\n"
-        self.assertEqual(self.result(bug + disk() + END), "errors")
-        self.assertEqual(self.result("[    3.0] Kernel panic - not syncing: x\r\n"), "errors")
+    def test_nothing_compared(self):
+        for side in sides.SIDES:
+            self.check(read(nics(compared=0) + END, side, "e1000e"), "no data was compared")
 
     def test_overflow_buffers_have_to_be_used_and_freed(self):
-        for counters in ("", OVERFLOW.format(0, 0), OVERFLOW.format(2, 9)):
-            with self.subTest(counters):
-                self.assertEqual(self.result(disk() + counters + END), "errors")
+        never = "the pool was never full, so this shows nothing"
+        self.check(read(disk(overflow=None) + END), never)
+        self.check(read(disk(overflow={**OVERFLOW, "overflow_total": 0}) + END), never)
+        self.check(read(disk(overflow={**OVERFLOW, "overflow_buffers": 2}) + END), "2 overflow buffers left")
 
-    def test_nothing_moved(self):
-        self.assertEqual(self.result("devices: frames sent 0 received 0 corrupt 0 bytes 0\r\n" + END, "e1000e"), "errors")
+    def test_fio_that_breaks_off(self):
+        self.check(read(disk(result="not ok") + END), "data: failed")
+
+    def test_hung(self):
+        text = disk(hung=60)
+        come = read(IO_ERROR * 2 + text[:text.index("    ok 1")], "base", "virtio-blk")
+        self.assertEqual((come.result, come.problems[0]), ("hung", "data: hung for 60 s"))
+        self.assertEqual(come.figures["I/O errors"], 2)
+        self.assertEqual(read("100 requests done\n", silent=True).result, "hung")
+        self.assertEqual(read(FULL + "100 requests done\n", "base").result, "hung")
+        self.assertEqual(read(disk()).result, "hung")
 
 
-class Results(unittest.TestCase):
-    """From outcomes to the table and to the counts."""
+class Guest(unittest.TestCase):
+    """What the guest is given."""
 
-    def test_base_beside_series(self):
-        found = [devices.Outcome(device, side) for side in devices.SIDES for device in devices.DEVICES]
-        lines = [line.split()[:2] for line in devices.table(found)[1:-1]]
-        self.assertEqual(lines, [[device, side] for device in devices.DEVICES for side in devices.SIDES])
+    def boot(self, device, short=False):
+        """Parameters of the kernel and QEMU's arguments, with the size of the disk."""
+        given = []
 
-    def test_only_the_series_counts(self):
-        found = [devices.Outcome("nvme", "base", "hung"), devices.Outcome("nvme", "series", "ok"),
-                 devices.Outcome("e1000e", "series", "errors", lost=3)]
-        with tempfile.TemporaryDirectory() as folder, mock.patch("harness.paths.OUT", Path(folder)):
-            result = devices.judged(found)
-        self.assertEqual((result.count("passed"), result.count("failed")), (1, 1))
-        self.assertIn("lost frames 3", result.find("devices.e1000e").problems[0])
+        def boot_guest(run, _side, _name, _initramfs, parameters, qemu):
+            file = folder / "devices/disk"
+            given.append((parameters, qemu, file.stat().st_size if file.exists() else None))
+            return (disk() if run.rows[device].disk else nics()) + END, False
 
-    def test_steps(self):
-        self.assertEqual(devices.steps(["series"]), 2 + len(devices.DEVICES))
+        run = devices.run(short=short)
+        with tempfile.TemporaryDirectory() as top, mock.patch("harness.paths.OUT", Path(top)), \
+                mock.patch.object(sides.Run, "boot_guest", boot_guest):
+            folder = Path(top)
+            (folder / "devices").mkdir()
+            self.assertEqual(run.boot(run.rows[device], "series", 0).result, "ok")
+            self.assertFalse((folder / "devices/disk").exists())
+        return given[0]
+
+    def test_disk(self):
+        parameters, qemu, size = self.boot("nvme")
+        self.assertEqual(parameters, ["swiotlb=512,force", "rcupdate.rcu_cpu_stall_suppress=1", "DEVICE=nvme0n1",
+                                      "JOBS=4", "SIZE=48m", "FRAMES=16384"])
+        self.assertEqual((qemu[0], qemu[2:], size), ("-drive", ["-device", "nvme,serial=1,drive=disk"], 192 << 20))
+        self.assertEqual(self.boot("nvme", short=True)[2], 32 << 20)
+
+    def test_nics(self):
+        parameters, qemu, size = self.boot("e1000e", short=True)
+        self.assertEqual((parameters[2], parameters[-1], size), ("DEVICE=eth", "FRAMES=2048", None))
+        self.assertEqual(qemu.count("-netdev"), 2)
+
+    def test_choice(self):
+        with mock.patch.dict(os.environ, {"DEVICE": "e1000e,nvme"}):
+            self.assertEqual(list(devices.run(["series"], short=True).rows), ["e1000e", "nvme"])
+        with mock.patch.dict(os.environ, {"DEVICE": "floppy"}), self.assertRaisesRegex(ui.Failure, "no device floppy"):
+            devices.cmd_devices()
+
+
+class Userspace(unittest.TestCase):
+    """Which files of the packages go into the guest."""
+
+    def test_libraries_of_libraries(self):
+        links = {"fio": ["liba.so.1"], "liba.so.1": ["libb.so.2"], "libb.so.2": ["liba.so.1"], "libc.so.3": []}
+        with tempfile.TemporaryDirectory() as folder:
+            root = Path(folder)
+            for path in ("usr/bin/fio", "lib/liba.so.1", "usr/lib/x/libb.so.2", "usr/lib/libc.so.3"):
+                (root / path).parent.mkdir(parents=True, exist_ok=True)
+                (root / path).touch()
+            with mock.patch("harness.guest.userspace.asks_for", lambda file, _: links[file.name]):
+                found = userspace.needed(root, "")
+        self.assertEqual(list(found), ["usr/bin/fio", "lib/liba.so.1", "lib/libb.so.2"])
 
 
 if __name__ == "__main__":

@@ -1,17 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0
 """make edit and make absorb: what the contributor changed, and nothing else."""
 import os
+import re
+import shlex
 import shutil
 from unittest import mock
 
-from harness.series import edit, series
+from harness.series import absorb, compose, edit
 from harness.tests.fixture import Case, plain_git, snapshot, write
 
 
 class Edit(Case):
     def setUp(self):
         super().setUp()
-        self.once(series.cmd_series, edit.cmd_edit)
+        self.once(compose.cmd_series, edit.cmd_edit)
         self.tree_dir = self.tmp / "out/edit/6.1"
         self.before = snapshot(self.top)
 
@@ -33,25 +35,30 @@ class Edit(Case):
         return self.git("-c", f"sequence.editor=cp '{path}'", "rebase", "-i", "base")
 
     def absorb(self, *changed):
-        """Absorb; exactly `changed` may differ from before.  The outcome has to verify."""
-        self.quiet(edit.cmd_absorb)
+        """Absorb; exactly `changed` may differ from before, but for what is generated.  The outcome has to verify."""
+        self.quiet(absorb.cmd_absorb)
         after = snapshot(self.top)
-        self.assertEqual({k for k in {*self.before, *after} if self.before.get(k) != after.get(k)}, set(changed))
+        self.assertEqual({k for k in {*self.before, *after} if self.before.get(k) != after.get(k)
+                          and not k.startswith(("patches/", "bases/6.1/trees"))}, set(changed))
         self.same_trees()
-        self.quiet(series.cmd_series)
-        self.quiet(series.cmd_verify)
+        self.verify()
+
+    def foo_needs_reach(self):
+        self.edit_file("series/parts.toml", 'title = "foo"\nneeds = []', 'title = "foo"\nneeds = ["reach"]')
+        self.quiet(compose.cmd_series)
+        self.before = snapshot(self.top)
 
     def same_trees(self):
         commits = self.git("rev-list", "--reverse", "base..series").split()
-        prepared = self.quiet(series.prepare)
+        prepared = self.quiet(compose.prepare)
         self.assertEqual([self.git("rev-parse", f"{c}^{{tree}}") for c in commits],
-                         [tree for _, _, tree in prepared.commits])
-        self.assertEqual([self.git("log", "-1", "--format=%B%ad", c) for c in commits],
-                         [prepared.base.repo.out("log", "-1", "--format=%B%ad", c) for _, c, _ in prepared.commits])
+                         [commit.tree for commit in prepared.commits])
+        self.assertEqual([self.git("log", "-1", "--format=%ad%B", c).split("\n---\n")[0] for c in commits],
+                         [prepared.base.repo.out("log", "-1", "--format=%ad%B", c.commit) for c in prepared.commits])
 
     def refuses(self, *words):
         before = snapshot(self.top)
-        said = self.refused(edit.cmd_absorb)
+        said = self.refused(absorb.cmd_absorb)
         self.assertEqual(snapshot(self.top), before)
         for word in words:
             self.assertIn(word, said)
@@ -63,7 +70,6 @@ class Edit(Case):
 
     def test_rewritten_commits_without_change_change_nothing(self):
         self.git("rebase", "-q", "--force-rebase", "base")
-        self.assertNotEqual(self.git("rev-parse", "series"), self.quiet(series.prepare).tip)
         self.absorb()
 
     # -- edits
@@ -71,88 +77,169 @@ class Edit(Case):
     def test_amended_file_hook_and_message(self):
         self.rebase("edit 0", "pick 1", "pick 2")
         self.write(**{"mm/reach.c": "int reach(void);\n"})
-        self.git("commit", "-q", "-a", "--amend", "-m", "mm: add a better reach\n\nReasons.")
+        self.git("commit", "-q", "-a", "--amend", "-m", "mm: add a better reach\n\nReasons.\n---\nId: reach/slab")
         self.git("rebase", "--continue")
-        self.absorb("mm/reach.c", "series/01-slab.msg")
+        self.absorb("mm/reach.c", "series/reach/slab.msg")
         self.assertEqual((self.top / "mm/reach.c").read_text(), "int reach(void);\n")
-        self.assertIn("\n\nmm: add a better reach\n\nReasons.\n", (self.top / "series/01-slab.msg").read_text())
+        self.assertIn("\n\nmm: add a better reach\n\nReasons.\n", (self.top / "series/reach/slab.msg").read_text())
 
     def test_amended_hook(self):
         self.write(**{"kernel/foo.c": "int foo(void)\n{\n\treturn 3;\n}\n"})
         self.git("commit", "-q", "-a", "--amend", "--no-edit")
-        self.absorb("series/6.1/03-foo.patch")
+        self.absorb("series/foo/6.1/foo.patch")
 
     def test_reordered(self):
+        self.rebase("pick 1", "pick 0", "pick 2")
+        self.absorb("series/reach/order")
+        self.assertEqual((self.top / "series/reach/order").read_text(), "# the series\n\n# text\ndocs\nslab\n")
+
+    def test_parts_follow_each_other(self):
         self.rebase("pick 2", "pick 0", "pick 1")
-        self.absorb("series/order")
-        self.assertEqual((self.top / "series/order").read_text(), "# the series\n03-foo\n01-slab\n\n# text\n02-docs\n")
+        self.refuses("(`mm: add reach`) of part reach comes after one of part foo")
 
     def test_dropped(self):
         self.rebase("pick 0", "pick 2")
-        self.absorb("series/order", "series/02-docs.msg", "Documentation/reach.rst")
-        self.assertEqual((self.top / "series/order").read_text(), "# the series\n01-slab\n03-foo\n")
+        self.absorb("series/reach/order", "series/reach/docs.msg", "Documentation/reach.rst")
+        self.assertEqual((self.top / "series/reach/order").read_text(), "# the series\nslab\n")
 
     def test_dropped_hook_and_entry(self):
         self.rebase("pick 1", "pick 2")
-        self.absorb("series/order", "series/01-slab.msg", "series/6.1/01-slab.patch", "mm/reach.c", "mm/reach.sh",
-                    "MAINTAINERS")
+        self.absorb("series/reach/order", "series/reach/slab.msg", "series/reach/6.1/slab.patch", "mm/reach.c",
+                    "mm/reach.sh", "MAINTAINERS")
 
     def test_new_commit_with_new_file_entry_and_hook(self):
         self.write(**{"lib/Nächste-x.c": "int x;\n", "mm/Makefile": "obj-y := slab.o reach.o\n\nobj-m := old.o\n"})
         text = (self.tree_dir / "MAINTAINERS").read_text()
         self.write(MAINTAINERS=text.replace("THE REST", "GAMMA RAY\nM:\tG <g@example.org>\n\nTHE REST"))
         self.git("add", "-A")
-        self.git("commit", "-q", "-m", "lib: Add the NEXT thing!\n\nYes.",
+        self.git("commit", "-q", "-m", "lib: Add the NEXT thing!\n\nYes.\n---\nMeasured: 7",
                  GIT_AUTHOR_NAME="Jane Doe", GIT_AUTHOR_EMAIL="jane@example.org",
                  GIT_AUTHOR_DATE="2026-11-22T01:02:03 +0530")
-        self.absorb("series/order", "series/04-add-the-next-thing.msg", "series/6.1/04-add-the-next-thing.patch",
-                    "lib/Nächste-x.c", "MAINTAINERS")
-        self.assertEqual((self.top / "series/04-add-the-next-thing.msg").read_text(),
+        self.absorb("series/foo/order", "series/foo/add-the-next-thing.msg",
+                    "series/foo/6.1/add-the-next-thing.patch", "lib/Nächste-x.c", "MAINTAINERS")
+        self.assertEqual((self.top / "series/foo/add-the-next-thing.msg").read_text(),
                          "Files: lib/Nächste-x.c\nMaintainers: GAMMA RAY\nDate: 2026-11-22T01:02:03+05:30\n\n"
-                         "lib: Add the NEXT thing!\n\nYes.\n")
+                         "lib: Add the NEXT thing!\n\nYes.\n---\nMeasured: 7\n")
         self.assertEqual((self.top / "MAINTAINERS").read_text(),
                          "BETA REACH\nM:\tJane Doe <jane@example.org>\nF:\tmm/reach.c\n\n"
                          "GAMMA RAY\nM:\tG <g@example.org>\n")
 
-    def test_new_id_lasts(self):
+    def test_id_of_a_new_commit_can_be_chosen(self):
+        self.rebase("edit 0", "pick 1", "pick 2")
         self.write(**{"kernel/new.c": "int x;\n"})
         self.git("add", "-A")
-        self.git("commit", "-q", "-m", "kernel: one")
-        self.quiet(edit.cmd_absorb)
-        self.git("commit", "-q", "--amend", "-m", "kernel: two")
-        self.quiet(edit.cmd_absorb)
-        self.assertTrue((self.top / "series/04-one.msg").exists())
-        self.assertFalse((self.top / "series/04-two.msg").exists())
-        self.assertIn("kernel: two", (self.top / "series/04-one.msg").read_text())
+        self.git("commit", "-q", "-m", "kernel: one\n---\nId: reach/first-one")
+        self.git("rebase", "--continue")
+        self.absorb("series/reach/order", "series/reach/first-one.msg", "kernel/new.c")
+        self.assertEqual((self.top / "series/reach/order").read_text(), "# the series\nslab\nfirst-one\n\n# text\ndocs\n")
+        self.assertNotIn("Id:", (self.top / "series/reach/first-one.msg").read_text())
+
+    def test_renamed(self):
+        self.git("commit", "-q", "--amend", "-m", "foo: return 2\n\nBecause it is so.\n---\nId: foo/two")
+        self.absorb("series/foo/order", "series/foo/foo.msg", "series/foo/6.1/foo.patch", "series/foo/two.msg",
+                    "series/foo/6.1/two.patch")
+
+    def test_wrong_ids(self):
+        for said, complaint in (("nix/foo", "says `Id: nix/foo`, which is no part/name"),
+                                ("foo/Foo", "says `Id: foo/Foo`, which is no part/name"),
+                                ("reach/docs", "both say `Id: reach/docs`")):
+            self.git("commit", "-q", "--amend", "-m", f"foo: x\n---\nId: {said}")
+            self.refuses(complaint)
 
     def test_squashed_and_split(self):
         self.rebase("pick 0", "fixup 1", "edit 2")
         self.git("reset", "-q", "HEAD^")
         self.write(**{"kernel/new.c": "int x;\n"})
         self.git("add", "kernel/new.c")
-        self.git("commit", "-q", "-m", "kernel: prepare")
+        self.git("commit", "-q", "-m", "kernel: prepare\n---\nId: foo/prepare")
         self.git("commit", "-q", "-a", "-m", "foo: return 2\n\nBecause it is so.",
                  GIT_AUTHOR_DATE="2026-11-21T12:03:00 +0000")
         self.git("rebase", "--continue")
-        self.absorb("series/order", "series/01-slab.msg", "series/02-docs.msg", "series/04-prepare.msg",
-                    "kernel/new.c")
-        self.assertEqual((self.top / "series/order").read_text(), "# the series\n01-slab\n04-prepare\n03-foo\n")
+        self.absorb("series/reach/order", "series/foo/order", "series/reach/slab.msg", "series/reach/docs.msg",
+                    "series/foo/prepare.msg", "kernel/new.c")
+        self.assertEqual((self.top / "series/foo/order").read_text(), "prepare\nfoo\n")
         self.assertIn("Files: mm/reach.c mm/reach.sh\nFiles: Documentation/reach.rst\n",
-                      (self.top / "series/01-slab.msg").read_text())
+                      (self.top / "series/reach/slab.msg").read_text())
+
+    # -- new files that later commits change
+
+    def test_later_change_of_a_new_file(self):
+        self.foo_needs_reach()
+        self.write(**{"mm/reach.c": "int reach(void)\n{\n\treturn 8;\n}\n"})
+        self.git("commit", "-q", "-a", "--amend", "--no-edit")
+        self.absorb("mm/reach.c", "series/foo/foo.patch")
+        self.assertIn("+\treturn 8;", (self.top / "series/foo/foo.patch").read_text())
+        self.git("rebase", "-q", "--force-rebase", "base")
+        self.before = snapshot(self.top)
+        self.absorb()
+
+    def test_first_state_of_a_file_that_later_commits_change(self):
+        self.test_later_change_of_a_new_file()
+        self.before = snapshot(self.top)
+        self.rebase("edit 0", "pick 1", "pick 2")
+        self.write(**{"mm/reach.c": "/* new */\n\n\n\nint reach(void)\n{\n\treturn 0;\n}\n"})
+        self.git("commit", "-q", "-a", "--amend", "--no-edit")
+        self.git("rebase", "--continue")
+        self.absorb("mm/reach.c", "series/foo/foo.patch")
+        self.assertIn("return 8", (self.top / "mm/reach.c").read_text())
+
+    def test_later_removal_of_a_new_file(self):
+        self.foo_needs_reach()
+        self.git("rm", "-q", "mm/reach.c")
+        self.git("commit", "-q", "--amend", "--no-edit")
+        self.absorb("mm/reach.c", "series/foo/foo.patch")
+        self.assertFalse((self.top / "mm/reach.c").exists())
+
+    def test_differences_of_the_base_stay(self):
+        self.foo_needs_reach()
+        write(self.top, {"series/foo/6.1/foo.patch": (self.top / "series/foo/6.1/foo.patch").read_text() +
+                         "diff --git a/mm/reach.c b/mm/reach.c\n--- a/mm/reach.c\n+++ b/mm/reach.c\n@@ -1,4 +1,4 @@\n"
+                         " int reach(void)\n {\n-\treturn 0;\n+\treturn 61;\n }\n"})
+        self.quiet(compose.cmd_series)
+        self.quiet(edit.cmd_edit)
+        self.before = snapshot(self.top)
+        self.absorb()
+        self.write(**{"mm/reach.c": "int reach(void)\n{\n\treturn 61;\n}\n\n\n\nint more;\n",
+                      "kernel/foo.c": "int foo(void)\n{\n\treturn 3;\n}\n"})
+        self.git("commit", "-q", "-a", "--amend", "--no-edit")
+        self.absorb("mm/reach.c", "series/foo/foo.patch", "series/foo/6.1/foo.patch")
+        self.assertIn("return 0;\n}\n\n\n\nint more", (self.top / "mm/reach.c").read_text())
+        self.write(**{"mm/reach.c": "int reach(void)\n{\n\treturn 62;\n}\n"})
+        self.git("commit", "-q", "-a", "--amend", "--no-edit")
+        self.refuses("changes mm/reach.c where this base differs")
+
+    def test_commit_that_this_base_does_not_need_stays(self):
+        write(self.top, {"series/foo/order": "foo\nother\n", "series/foo/other.msg":
+                         "Not-on: 6.1 fixed\nDate: 2026-11-21T12:04:00+00:00\n\nfoo: other\n",
+                         "series/foo/7.3/other.patch": ""})
+        self.quiet(edit.cmd_edit)
+        self.before = snapshot(self.top)
+        self.write(**{"kernel/new.c": "int x;\n"})
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", "foo: new")
+        self.absorb("series/foo/order", "series/foo/new.msg", "kernel/new.c")
+        self.assertEqual((self.top / "series/foo/order").read_text(), "foo\nother\nnew\n")
+
+    def test_message_of_one_base(self):
+        write(self.top, {"series/foo/6.1/foo.msg": "foo: on 6.1\n\nSo.\n"})
+        self.quiet(edit.cmd_edit)
+        self.before = snapshot(self.top)
+        self.git("commit", "-q", "--amend", "-m", "foo: on 6.1 only\n\nSo.\n---\nId: foo/foo")
+        self.absorb("series/foo/6.1/foo.msg")
 
     def test_new_file_taken_out(self):
         self.rebase("edit 0", "pick 1", "pick 2")
         self.git("rm", "-q", "mm/reach.sh")
         self.git("commit", "-q", "--amend", "--no-edit")
         self.git("rebase", "--continue")
-        self.absorb("mm/reach.sh", "series/01-slab.msg")
-        self.assertTrue((self.top / "series/01-slab.msg").read_text().startswith("Files: mm/reach.c\nMaintainers:"))
+        self.absorb("mm/reach.sh", "series/reach/slab.msg")
+        self.assertTrue((self.top / "series/reach/slab.msg").read_text().startswith("Files: mm/reach.c\nMaintainers:"))
 
     def test_deleted_base_file_and_mode(self):
         self.git("rm", "-q", "mm/old.c")
         (self.tree_dir / "kernel/foo.c").chmod(0o755)
         self.git("commit", "-q", "-a", "--amend", "--no-edit")
-        self.absorb("series/6.1/03-foo.patch")
+        self.absorb("series/foo/6.1/foo.patch")
 
     def test_mode_of_a_new_file(self):
         self.rebase("edit 0", "pick 1", "pick 2")
@@ -167,20 +254,10 @@ class Edit(Case):
         self.write(MAINTAINERS=text.replace("F:\tmm/reach.c", "F:\tmm/reach*").replace("F:\tmm/d*", "F:\tmm/d?"))
         self.git("commit", "-q", "-a", "--amend", "--no-edit")
         self.git("rebase", "--continue")
-        self.absorb("MAINTAINERS", "series/6.1/01-slab.patch")
-        self.assertNotIn("BETA", (self.top / "series/6.1/01-slab.patch").read_text())
+        self.absorb("MAINTAINERS", "series/reach/6.1/slab.patch")
+        self.assertNotIn("BETA", (self.top / "series/reach/6.1/slab.patch").read_text())
 
     # -- refusals
-
-    def test_later_change_of_a_new_file(self):
-        self.write(**{"mm/reach.c": "int reach;\n"})
-        self.git("commit", "-q", "-a", "-m", "mm: change reach")
-        self.refuses("(`mm: change reach`) changes mm/reach.c, which commit", "(`mm: add reach`) brings")
-
-    def test_later_removal_of_a_new_file(self):
-        self.git("rm", "-q", "mm/reach.c")
-        self.git("commit", "-q", "-m", "mm: drop reach")
-        self.refuses("(`mm: drop reach`) changes mm/reach.c")
 
     def test_later_change_of_an_entry(self):
         text = (self.tree_dir / "MAINTAINERS").read_text()
@@ -246,7 +323,7 @@ class Edit(Case):
         self.edit_file("mm/reach.c", "return 0", "return 4")
         self.write(**{"kernel/foo.c": "int x;\n"})
         self.git("commit", "-q", "-a", "--amend", "--no-edit")
-        self.refuses("have changed since `make edit`")
+        self.refuses("have changed since `make edit`", "cherry-pick")
 
     def test_edit_does_not_lose_edits(self):
         self.write(**{"kernel/foo.c": "int x;\n"})
@@ -256,12 +333,38 @@ class Edit(Case):
         self.assertIn("edits that are not absorbed", self.refused(edit.cmd_edit))
         self.assertEqual(self.git("rev-parse", "series"), tip)
 
+    def test_pull_with_edits_that_are_not_absorbed(self):
+        """Both sides have changed: what is advised leads to both changes, and nothing is lost."""
+        plain_git(self.top, "init", "-q", "-b", "main")
+        plain_git(self.top, "add", "-A")
+        plain_git(self.top, "commit", "-q", "-m", "first")
+        shutil.rmtree(self.tree_dir)
+        self.quiet(edit.cmd_edit)
+        self.write(**{"kernel/foo.c": "int x;\n"})
+        self.git("commit", "-q", "-a", "--amend", "--no-edit")
+        self.edit_file("mm/reach.c", "return 0", "return 4")
+        self.quiet(compose.cmd_series)
+        plain_git(self.top, "commit", "-q", "-a", "-m", "pulled")
+        for command in (edit.cmd_edit, absorb.cmd_absorb):
+            said = self.refused(command)
+            self.assertIn("git switch -c edited", said)
+        steps = said.split("to do: ")[1].splitlines()[0]
+        for step in re.split(r" && |, then ", steps):
+            if step.startswith("git "):
+                plain_git(self.top, *shlex.split(step)[1:])
+            else:
+                self.quiet({"make absorb": absorb.cmd_absorb, "make series": compose.cmd_series}[step])
+        prepared = self.quiet(compose.prepare)
+        self.assertEqual(prepared.base.repo.blob(f"{prepared.tip}:kernel/foo.c"), b"int x;\n")
+        self.assertIn(b"return 4", prepared.base.repo.blob(f"{prepared.tip}:mm/reach.c"))
+        self.verify()
+
     def test_edit_follows_the_files(self):
         self.edit_file("mm/reach.c", "return 0", "return 4")
         self.quiet(edit.cmd_edit)
         self.assertIn("return 4", (self.tree_dir / "mm/reach.c").read_text())
         self.same_trees()
-        self.quiet(edit.cmd_absorb)
+        self.quiet(absorb.cmd_absorb)
 
     def test_foreign_directory(self):
         shutil.rmtree(self.tree_dir)
@@ -270,18 +373,18 @@ class Edit(Case):
 
     def test_other_release(self):
         self.drifted()
-        for command in (edit.cmd_edit, edit.cmd_absorb):
+        for command in (edit.cmd_edit, absorb.cmd_absorb):
             self.assertIn("works on the recorded release", self.refused(command))
 
     def test_failure_while_rehearsing_writes_nothing(self):
         self.write(**{"kernel/foo.c": "int x;\n"})
         self.git("commit", "-q", "-a", "--amend", "--no-edit")
-        with mock.patch.object(edit, "write_files", lambda *_: None):       # the copy stays as it was
+        with mock.patch.object(absorb, "write_files", lambda *_: None):       # the copy stays as it was
             self.refuses("composing gives another tree")
 
     def test_interrupted_edit_is_no_tree(self):
         shutil.rmtree(self.tree_dir)
-        with mock.patch.object(edit, "_mark", side_effect=KeyboardInterrupt):
+        with mock.patch.object(edit, "mark", side_effect=KeyboardInterrupt):
             with self.assertRaises(KeyboardInterrupt):
                 self.quiet(edit.cmd_edit)
         self.assertFalse(os.path.exists(self.tree_dir))

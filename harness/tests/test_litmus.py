@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness import ui
 from harness.runs import litmus, lkmm, mutants, ordering
+from harness.series import mutants as patches
 from harness.tests.fixture import write
 
 
@@ -267,7 +268,7 @@ class Mutants(unittest.TestCase):
 
     def mutant(self, breaks="litmus.A+b", lane="litmus"):
         """With this header."""
-        return mutants.read("m", f"Property: p\nBreaks: {breaks}\nLane: {lane}\n\n--- a/x\n+++ b/x\n")
+        return patches.read("m", f"Property: p\nBreaks: {breaks}\nLane: {lane}\n\n--- a/x\n+++ b/x\n")
 
     def test_header(self):
         self.assertEqual(self.mutant().breaks, ["litmus.A+b"])
@@ -279,7 +280,7 @@ class Mutants(unittest.TestCase):
     def test_verdict(self):
         for found, expected in (({"litmus.A+b": ["differs"]}, "killed"), ({"litmus.A+b": []}, "survived"),
                                 ({"litmus.C": ["differs"]}, "invalid")):
-            self.assertEqual(mutants.untied(self.mutant(), found)[0], expected)
+            self.assertEqual(mutants.untied(self.mutant().breaks, found)[0], expected)
 
 
 class Files(unittest.TestCase):

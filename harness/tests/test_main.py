@@ -73,12 +73,6 @@ class Main(unittest.TestCase):
         self.assertIn("6.1", self.err)
         ran.assert_not_called()
 
-    def test_am_without_a_tree(self):
-        with mock.patch.dict("os.environ", {"TREE": ""}), self.assertRaises(ui.Failure):
-            door.cmd_am()
-        with mock.patch.dict("os.environ", {"TREE": "/x"}), mock.patch.object(door.am, "cmd_am", lambda tree: [tree]):
-            self.assertEqual(door.cmd_am(), ["/x"])
-
     def test_clean(self):
         for name in ("build", "tree", "edit"):
             (paths.OUT / name / "x").mkdir(parents=True)
@@ -91,7 +85,7 @@ class Main(unittest.TestCase):
 
     def test_commands_that_build_take_the_lock(self):
         free = {name for name, (_, builds) in door.COMMANDS.items() if not builds}
-        self.assertEqual(free, {"shell", "series", "verify", "am", "edit", "absorb", "litmus", "verdicts"})
+        self.assertEqual(free, {"shell", "series", "verify", "am", "edit", "absorb", "part", "litmus", "verdicts"})
 
 
 class Front(unittest.TestCase):
@@ -117,7 +111,7 @@ class Front(unittest.TestCase):
         """Nothing is fetched, installed or built for these."""
         for words in (["test", "LANES=nowhere"], ["test", "PART=x"], ["test", "CASE=arm_v7s.nothing"], ["test", "DURATION=xx"],
                       ["torture", "DURATION=xx"], ["mutants", "MUTANTS=x"], ["regressions", "FIX=x"], ["shell", "LANE=x"],
-                      ["run", "BASE=2.4"], ["verdicts", "BREAKS=x"]):
+                      ["run", "BASE=2.4"], ["am", "TREE="], ["part", "PART="], ["verdicts", "BREAKS=x"]):
             with self.subTest(words), tempfile.TemporaryDirectory() as tmp:
                 done = subprocess.run(["make", "-C", paths.TOP, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                       check=False, text=True, stdin=subprocess.DEVNULL,

@@ -32,9 +32,9 @@ class Table(unittest.TestCase):
     """From series/ and lanes.toml to README.md."""
 
     def test_parts_and_lanes(self):
-        lines = status.table("6.1", ["mm/a", "mm/b", "doc/c"], lanes.read(LANES).values())
-        self.assertIn("| mm | 0001-0002 | s 3, t 1 | short; 1 more |", lines)
-        self.assertIn("| doc | 0003-0003 | - | - |", lines)
+        lines = status.table("6.1", ["mm/a", "mm/b", "doc/c"], {"mm": "memory", "doc": "text"}, lanes.read(LANES).values())
+        self.assertIn("| mm | memory | 0001-0002 | `s` 3, `t` 1 | 1, 2 |", lines)
+        self.assertIn("| doc | text | 0003-0003 | - | 0, 0 |", lines)
 
     def test_only_what_is_between_the_marks_changes(self):
         text = f"top\n{status.BEGIN}\nold\n{status.END}\nbottom\n"
@@ -48,7 +48,8 @@ class Table(unittest.TestCase):
         with tempfile.TemporaryDirectory() as tmp, mock.patch.object(lanes, "load", lambda _: lanes.read(LANES)):
             readme = Path(tmp) / "README.md"
             readme.write_text(f"top\n{status.BEGIN}\nold\n{status.END}\n", encoding="utf-8")
-            composed = types.SimpleNamespace(series=types.SimpleNamespace(top=Path(tmp)),
+            composed = types.SimpleNamespace(series=types.SimpleNamespace(top=Path(tmp), parts={
+                                                 "mm": types.SimpleNamespace(name="mm", title="memory")}),
                                              base=types.SimpleNamespace(name="6.1"),
                                              commits=[types.SimpleNamespace(id="mm/a")])
             with self.assertRaises(ui.Failure):
@@ -56,4 +57,4 @@ class Table(unittest.TestCase):
             self.assertTrue(status.write(composed))
             status.check(composed)
             self.assertFalse(status.write(composed))
-            self.assertIn("| mm | 0001-0001 |", readme.read_text(encoding="utf-8"))
+            self.assertIn("| mm | memory | 0001-0001 |", readme.read_text(encoding="utf-8"))

@@ -93,7 +93,7 @@ class Duration(unittest.TestCase):
         for variable, text in (("DURATION", "x"), ("DURATION", "0"), ("DURATION", "-1"), ("LANES", "nonsense"),
                                ("LANES", "arm64-slub")):
             with self.subTest(text), mock.patch.dict(os.environ, {variable: text}), \
-                    mock.patch.object(torture.packages, "ensure", side_effect=AssertionError), \
+                    mock.patch.object(torture.debian, "ensure", side_effect=AssertionError), \
                     self.assertRaises(ui.Failure):
                 torture.cmd_torture()
 
@@ -110,7 +110,7 @@ class Command(unittest.TestCase):
             return result
         with tempfile.TemporaryDirectory() as folder, mock.patch.object(paths, "OUT", Path(folder)), \
                 mock.patch.dict(os.environ, {"DURATION": "", "LANES": "arm64-torture"}), \
-                mock.patch.object(torture.packages, "ensure"), mock.patch.object(torture.compose, "prepare"), \
+                mock.patch.object(torture.debian, "ensure"), mock.patch.object(torture.compose, "prepare"), \
                 mock.patch.object(torture.lanes, "build"), mock.patch.object(torture, "boot", boot), \
                 mock.patch.object(ui, "say"):
             return torture.cmd_torture()

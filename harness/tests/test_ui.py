@@ -9,7 +9,6 @@ from pathlib import Path
 from unittest import mock
 
 from harness import ui
-from harness.source import packages
 
 
 def printed(function):
@@ -94,23 +93,6 @@ class FirstError(unittest.TestCase):
 
     def test_prefix_of_kunit_is_cut(self):
         self.assertEqual(ui.first_error("ERROR:root:x.c:1:1: error: bad\n"), "x.c:1:1: error: bad")
-
-
-class Packages(unittest.TestCase):
-    """Nothing is fetched if nothing is missing."""
-
-    def test_nothing_missing(self):
-        with mock.patch.object(packages, "missing", return_value=[]), mock.patch.object(ui, "run") as run:
-            packages.ensure(["gcc"])
-        run.assert_not_called()
-
-    def test_ordinary_user(self):
-        with mock.patch.object(packages, "missing", return_value=["flex"]), \
-                mock.patch("os.geteuid", return_value=1000), mock.patch.object(ui, "run") as run, \
-                self.assertRaises(ui.Failure) as caught:
-            packages.ensure(["gcc", "flex"])
-        run.assert_not_called()
-        self.assertRegex(caught.exception.hint, r"^sudo apt-get install .*\bflex$")
 
 
 if __name__ == "__main__":

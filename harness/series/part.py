@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0
+"""make part PART=swiotlb: a git branch of one part, ready for `b4 send`.
+
+OUT/part/<base>/<part> is a git work tree.  Its branch b4/<part> holds the part's commits on top of what it needs
+(the tag `base`), the part's cover letter in b4's first commit, To: and Cc: as the tree's get_maintainer.pl has them,
+and below the cut of each mail what was tested and measured.
+"""
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from harness import git, paths, ui
+from harness.series import message
+from harness.series.compose import prepare
+from harness.series.edit import SETTINGS
+from harness.source import debian
+from harness.ui import Failure, Steps, say, short
+
+PACKAGES = ["b4", "patch", "perl"]
+
+
+def part_dir(base, part):
+    """Where the work tree of a part is."""
+    return paths.OUT / "part" / base / part
+
+
+def write_branch(repo, composed, name):
+    """The commits of what the part needs, as the tag base, and those of the part, as the branch b4/<part>."""
+    parent, base = composed.base_commit, composed.base_commit
+    for commit in composed.commits:
+        found = composed.series.messages[commit.id]
+        mine = commit.part == name
+        text = message.joined(found.text, found.notes if mine else "")
+        who = git.identity(*composed.series.author, message.git_date(found.date))
+        parent = repo.with_env(**who).out("commit-tree", commit.tree, "-p", parent, stdin=text.encode())
+        base = base if mine else parent
+    repo.raw("update-ref", "refs/tags/base", base)
+    repo.raw("update-ref", f"refs/heads/b4/{name}", parent)
+    repo.raw("read-tree", "--reset", "-u", "HEAD")
+
+
+def cover(composed, name):
+    """The cover letter as b4 keeps it: subject, blank line, text."""
+    text = (composed.series.dir / name / "cover.msg").read_text(encoding="utf-8").rstrip() + "\n"
+    needs = composed.series.parts[name].needs
+    if needs:
+        titles = [composed.series.parts[need].title for need in needs]
+        text += f"\nThis applies on top of the series for {', '.join(titles)}.\n"
+    return text
+
+
+def b4(path, env, *words):
+    """Call b4 in the work tree; its output."""
+    log = paths.OUT / "log" / "part.log"
+    ui.run(["b4", *words], log, cwd=path, env=env, name=f"b4 {' '.join(words)}")
+    return log.read_text(encoding="utf-8", errors="replace")
+
+
+def enroll(composed, path, name):
+    """Hand the branch over to b4: cover letter, To: and Cc:."""
+    author, email = composed.series.author
+    with tempfile.TemporaryDirectory() as tmp:
+        text = Path(tmp) / "cover"
+        text.write_text(cover(composed, name), encoding="utf-8")
+        env = {**git.identity(author, email, message.git_date(composed.series.messages[composed.commits[-1].id].date)),
+               "GIT_EDITOR": f"cp {text}", "EDITOR": f"cp {text}", "HOME": tmp, "GIT_CONFIG_NOSYSTEM": "1"}
+        (Path(tmp) / ".gitconfig").write_text(
+            f"[user]\n\tname = {author}\n\temail = {email}\n[core]\n\teditor = cp {text}\n[safe]\n\tdirectory = *\n",
+            encoding="utf-8")
+        b4(path, env, "prep", "--enroll", "base")
+        b4(path, env, "prep", "--edit-cover")
+        b4(path, env, "prep", "--auto-to-cc")
+
+
+def cmd_part():
+    """Make or renew the branch of the part that PART= names."""
+    name = os.environ.get("PART", "")
+    if not name:
+        raise Failure("which part?", "make part PART=swiotlb")
+    steps = Steps("part", 3)
+    with steps.step("look for packages"):
+        debian.ensure(PACKAGES)
+    with steps.step(f"compose part {name} on Linux {paths.BASE}"):
+        composed = prepare(parts=[name])
+        path = part_dir(composed.base.name, name)
+        if path.exists() and not (path / ".git").is_dir():
+            raise Failure(f"{short(path)} is not a work tree of `make part`", "move it away")
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+        repo = git.borrowing(path, composed.base.objects, f"b4/{name}")
+        for key, value in SETTINGS.items():
+            repo.raw("config", key, value)
+        write_branch(repo, composed, name)
+    with steps.step("cover letter, To: and Cc:"):
+        enroll(composed, path, name)
+    mine = [commit for commit in composed.commits if commit.part == name]
+    say(f"{short(path)}: branch b4/{name}, {len(mine)} commits after the tag base")
+    say(f"  cd {short(path)} && b4 prep --show-info, b4 send --reflect; add your sign-off with git rebase --signoff base")

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: GPL-2.0
+"""make part: the branch that b4 sends."""
+import os
+from unittest import mock
+
+from harness import git
+from harness.series import compose, part
+from harness.tests.fixture import Case
+
+
+class Part(Case):
+    def prepared(self, name):
+        self.edit_file("series/parts.toml", 'title = "foo"\nneeds = []', 'title = "foo"\nneeds = ["reach"]')
+        self.edit_file("series/foo/foo.msg", "so.\n", "so.\n---\nMeasured: 7\n")
+        self.edit_file("series/reach/docs.msg", "so.\n", "so.\n---\nSeen: 8\n")
+        return self.quiet(compose.prepare, None, [name])
+
+    def branch(self, name):
+        composed = self.prepared(name)
+        (self.tmp / "tree").mkdir()
+        repo = git.borrowing(self.tmp / "tree", composed.base.objects, f"b4/{name}")
+        part.write_branch(repo, composed, name)
+        return composed, repo
+
+    def test_branch_holds_the_part_on_top_of_what_it_needs(self):
+        composed, repo = self.branch("foo")
+        self.assertEqual(repo.lines("log", "--format=%s", "base..b4/foo"), ["foo: return 2"])
+        self.assertEqual(repo.lines("log", "--format=%s", f"{composed.base_commit}..base"),
+                         ["Documentation: tell of reach", "mm: add reach"])
+        self.assertEqual(repo.resolve("b4/foo^{tree}"), composed.commits[-1].tree)
+        self.assertEqual((self.tmp / "tree/kernel/foo.c").read_text(), "int foo(void)\n{\n\treturn 2;\n}\n")
+
+    def test_notes_go_below_the_cut_of_the_parts_own_mails(self):
+        _, repo = self.branch("foo")
+        self.assertEqual(repo.out("log", "-1", "--format=%B", "b4/foo"),
+                         "foo: return 2\n\nBecause it is so.\n---\nMeasured: 7")
+        self.assertNotIn("Seen: 8", repo.out("log", "--format=%B", "base"))
+
+    def test_cover_says_what_it_stands_on(self):
+        composed = self.prepared("foo")
+        self.assertEqual(part.cover(composed, "foo"), "foo: return more\n\nThis is why.\n\n"
+                                                      "This applies on top of the series for reach.\n")
+        self.assertEqual(part.cover(composed, "reach"), "mm: reach memory\n\nThis is why.\n")
+
+    def test_part_has_to_be_named(self):
+        for name, said in (("", "which part?"), ("nix", "there is no part nix")):
+            with mock.patch.dict(os.environ, {"PART": name}), mock.patch.object(part.debian, "ensure"):
+                self.assertIn(said, self.refused(part.cmd_part))
+
+    def test_other_folder_is_left_alone(self):
+        path = part.part_dir("6.1", "foo")
+        path.mkdir(parents=True)
+        (path / "mine").touch()
+        with mock.patch.dict(os.environ, {"PART": "foo"}), mock.patch.object(part.debian, "ensure"):
+            self.assertIn("is not a work tree of `make part`", self.refused(part.cmd_part))
+        self.assertTrue((path / "mine").exists())
