@@ -88,8 +88,8 @@ def build(arch, side, tree):
     """Build one side's kernel and the modules for it; returns the modules."""
     log = paths.log_dir(USE) / f"{arch}-{side}"
     names = ["common", arch] if side in SIDES else ["common", arch, "newer"]
-    kernel.build(tree, folder(arch, side), arch, [paths.base_dir() / USE / f"{name}.config" for name in names], log,
-                 "modules")
+    fragments = [paths.base_dir() / USE / f"{name}.config" for name in names]
+    kernel.build(tree, folder(arch, side), arch, [path for path in fragments if path.exists()], log, "modules")
     work = folder(arch, side) / "dma-reach-bench"
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(SOURCE, work)

@@ -12,8 +12,9 @@ import sys
 from dataclasses import dataclass, field, replace
 
 from harness import paths
-from harness.guest import guest
+from harness.guest import image
 from harness.runs import sides
+from harness.runs.choice import matching
 from harness.source import kbuild
 
 PROBE = paths.TOP / "tools/testing/selftests/powerpc/ddw"
@@ -138,7 +139,7 @@ class Windows(sides.Run):
         init, *programs = self.programs("init", "ddw", *(["devices"] if scenario.frames else []))
         steps, archive = folder / "steps", folder / "initramfs"
         steps.write_text("".join(f"{name} {line}\n" for name, line, _ in scenario.cases()), encoding="ascii")
-        archive.write_bytes(guest.initramfs(init, [self.kernel(side) / "ddw_probe/ddw_probe.ko"], programs,
+        archive.write_bytes(image.initramfs(init, [self.kernel(side) / "ddw_probe/ddw_probe.ko"], programs,
                                             [("etc/ddw.steps", steps)]))
         for disk in scenario.disks:
             (folder / disk).write_bytes(pattern(0, HALF) + bytes(HALF))
@@ -156,7 +157,7 @@ class Windows(sides.Run):
 def run(which=sides.SIDES, short=False):
     """The Run of all scenarios, or of those that SCENARIO= names; `short` leaves some out, and boots each once."""
     settings, rows = sides.load(paths.base_dir() / "ddw/scenarios.toml", "scenario", Scenario)
-    chosen = sides.choose(rows, "SCENARIO")
+    chosen = {name: rows[name] for name in matching("SCENARIO", list(rows), "scenario")}
     if short and len(chosen) == len(rows):
         chosen = {name: replace(scenario, boots=1) for name, scenario in rows.items() if scenario.short}
     return Windows("ddw", "powerpc", which, chosen, settings)

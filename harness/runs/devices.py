@@ -9,8 +9,9 @@ import re
 from dataclasses import dataclass
 
 from harness import paths, ui
-from harness.guest import guest, userspace
+from harness.guest import image, userspace
 from harness.runs import sides
+from harness.runs.choice import matching
 
 VALUES = {"compared": "devices.compared", "I/O errors": "devices.errors", "lost frames": "devices.lost",
           "corrupt": "devices.corrupt", "overflow buffers": "devices.overflow_total",
@@ -53,7 +54,7 @@ class Devices(sides.Run):
 
     def packages(self):
         """Debian packages that it needs."""
-        return [*super().packages(), *userspace.PACKAGES]
+        return super().packages() + userspace.PACKAGES
 
     def build(self, composed, side):
         """Build a side's kernel, and the guest's user space."""
@@ -61,7 +62,7 @@ class Devices(sides.Run):
         init, program = self.programs("init", "devices")
         version, files = userspace.files(self.arch)
         files.append(("etc/devices.fio", paths.TOP / "harness/guest/devices.fio"))
-        (paths.out(self.name) / "initramfs").write_bytes(guest.initramfs(init, (), [program], files))
+        (paths.out(self.name) / "initramfs").write_bytes(image.initramfs(init, (), [program], files))
         ui.say(f"  with fio {version}")
 
     def boot(self, device, side, _number):
@@ -85,7 +86,8 @@ def run(which=sides.SIDES, short=False):
     """The Run of all devices, or of those that DEVICE= names; `short` moves less data."""
     settings, rows = sides.load(paths.base_dir() / "devices/devices.toml", "device", Device)
     settings["amount"] = settings["short" if short else "full"]
-    return Devices("devices", "arm64", which, sides.choose(rows, "DEVICE"), settings)
+    chosen = {name: rows[name] for name in matching("DEVICE", list(rows), "device")}
+    return Devices("devices", "arm64", which, chosen, settings)
 
 
 def cmd_devices():

@@ -77,7 +77,7 @@ def patch(mutant):
 
 def ties(tests, top):
     """{litmus.NAME: what differs between that litmus test and the code below `top`}."""
-    return {f"litmus.{name}": ordering.untied(name, test.text, top) for name, test in tests.items()}
+    return {f"litmus.{name}": ordering.untied(name, text, top) for name, text in tests.items()}
 
 
 def untied(breaks, tied):

@@ -13,8 +13,13 @@ How a thread says what it models:
 import re
 
 from harness import ui
-from harness.runs.lkmm import FENCES, LOCKS, READS, WRITES
 
+# What a thread may call.
+READS = ("READ_ONCE", "rcu_dereference", "smp_load_acquire")
+WRITES = ("WRITE_ONCE", "rcu_assign_pointer", "smp_store_release")
+FENCES = ("smp_mb", "smp_rmb", "smp_wmb", "smp_mb__after_spinlock", "synchronize_rcu", "rcu_read_lock",
+          "rcu_read_unlock")
+LOCKS = ("spin_lock", "spin_unlock")
 # What matters for ordering in C.
 ORDERING = re.compile("|".join((
     r"(?:READ|WRITE)_ONCE", r"smp_(?:[rw]?mb|store|load|cond|acquire)\w*", r"(?:dma_|virt_)?[rw]?mb", r"barrier",
@@ -28,7 +33,7 @@ SECTION = re.compile(r"([\w./+-]+\.[ch]):(\w+)\(\)$")
 
 def declared(name, text):
     """What the threads stand for: [(thread, file, function, names of calls)]."""
-    found, thread, depth = [], None, 0
+    models, thread, depth = [], None, 0
     known = [*READS, *WRITES, *FENCES, *LOCKS]
     for line in re.sub(r"\(\*\s.*?\*\)", "", text, flags=re.S).splitlines():
         code, slashes, comment = line.partition("//")
@@ -42,7 +47,7 @@ def declared(name, text):
         calls = [call for call in CALL.findall(code) if call in known]
         if depth and where:
             section = (thread, where[1], where[2], [])
-            found.append(section)
+            models.append(section)
         elif len(calls) > 1:
             raise ui.Failure(f"litmus test {name}: two calls in one line: {line.strip()}", "give each its line")
         elif depth and section:
@@ -56,7 +61,7 @@ def declared(name, text):
         depth += code.count("{") - code.count("}")
         if not depth and "}" in code:
             thread = None
-    return found
+    return models
 
 
 def bodies(text, function):
@@ -89,19 +94,19 @@ def untied(name, text, top):
     """What differs between the threads of a test, of which this is the text, and the code below `top` that they
     stand for."""
     models = declared(name, text)
-    found = [] if models else ["names no function that it models"]
+    differences = [] if models else ["names no function that it models"]
     for thread, path, function, names in models:
         who = f"{thread} models {function}() of {path}"
         try:
             source = (top / path).read_text(encoding="utf-8")
         except OSError as error:
-            found.append(f"{who}: {error.strerror}")
+            differences.append(f"{who}: {error.strerror}")
             continue
         there = [calls_in(body, names) for body in bodies(source, function)]
         # A stub for a kernel without the feature has nothing to order.
         there = [calls for calls in there if calls] or there[:1]
         if len(there) != 1:
-            found.append(f"{who}: {len(there)} definitions")
+            differences.append(f"{who}: {len(there)} definitions")
         elif there[0] != names:
-            found.append(f"{who} as {' '.join(names)}, but it has {' '.join(there[0]) or 'none of that'}")
-    return found
+            differences.append(f"{who} as {' '.join(names)}, but it has {' '.join(there[0]) or 'none of that'}")
+    return differences

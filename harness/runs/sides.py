@@ -7,14 +7,14 @@ The base may do anything; on the series, any result but "ok" is a failure.
 """
 
 import json
-import os
 import textwrap
 import time
 import tomllib
 from dataclasses import asdict, dataclass, field
 
 from harness import paths, report, ui
-from harness.guest import guest
+from harness.guest import image, kernel, qemu
+from harness.runs.loop import carry_out
 from harness.series import compose
 from harness.source import debian
 
@@ -150,16 +150,6 @@ def load(path, kind, make):
     return settings, rows
 
 
-def choose(rows, variable):
-    """The rows that a variable of the environment names, or all."""
-    names = os.environ.get(variable, "").replace(",", " ").split()
-    unknown = [name for name in names if name not in rows]
-    if unknown:
-        raise ui.Failure(f"there is no {variable.lower()} {unknown[0]}",
-                         f"use {variable}= with some of {' '.join(rows)}")
-    return {name: rows[name] for name in names or rows}
-
-
 class Silence(Exception):
     """A guest prints nothing any more."""
 
@@ -208,27 +198,27 @@ class Run:
         tree = composed.checkout(composed.base_commit if side == "base" else composed.tip,
                                  paths.tree_dir(f"{self.name}/{side}"))
         fragments = [paths.base_dir() / self.name / f"{name}.config" for name in (self.arch, side)]
-        guest.build(tree, self.kernel(side), self.arch, [path for path in fragments if path.exists()],
+        kernel.build(tree, self.kernel(side), self.arch, [path for path in fragments if path.exists()],
                     self.logs(side) / f"{self.arch}-{side}", *targets)
         return tree
 
     def programs(self, *names):
         """Compile programs of harness/guest/; their paths."""
-        return [guest.program(self.arch, name, paths.out(self.name), paths.out(self.name) / f"log/{name}.log")
+        return [image.program(self.arch, name, paths.out(self.name), paths.out(self.name) / f"log/{name}.log")
                 for name in names]
 
-    def boot_guest(self, side, name, initramfs, parameters, qemu):
+    def boot_guest(self, side, name, initramfs, parameters, arguments):
         """(The console of a guest, whether it was ended because it was silent.)"""
         log, silent = self.logs(side) / f"{name}.console.log", False
         try:
-            guest.start(self.arch, self.kernel(side), initramfs, log, parameters, ["-smp", "2", *qemu], watch(log))
+            qemu.start(self.arch, self.kernel(side), initramfs, log, parameters, ["-smp", "2", *arguments], watch(log))
         except Silence:
             silent = True
         return log.read_text(encoding="utf-8", errors="replace"), silent
 
     def packages(self):
         """Debian packages that it needs."""
-        return guest.packages([self.arch])
+        return image.packages([self.arch])
 
     def steps(self):
         """How many steps measure() takes."""
@@ -285,7 +275,4 @@ class Run:
             debian.ensure(self.packages())
         with progress.step(f"fetch Linux {paths.BASE} and compose the series"):
             composed = compose.prepare()
-        outcomes = self.measure(progress, composed)
-        for line in ["", *self.table(outcomes)]:
-            ui.say(line)
-        return report.finish(self.reports(outcomes))
+        return report.finish(carry_out(self, progress, composed, show=True))

@@ -110,6 +110,8 @@ def commands(tar):
     """For each file of an open tarball, below its top directory, the command that makes git fast-import store it."""
     for member in tar:
         path = member.name.removeprefix("./").partition("/")[2]
+        if ".." in path.split("/"):
+            raise tarfile.TarError(f"{member.name} leads out of it")
         if member.islnk():
             yield b"C %s %s\n" % (quoted(member.linkname.removeprefix("./").partition("/")[2]), quoted(path))
         elif path and (member.isreg() or member.issym()):
@@ -198,9 +200,9 @@ class Base:
         ref, log, count = "refs/import/tarball", paths.OUT / "log/import.log", 0
         log.parent.mkdir(parents=True, exist_ok=True)
         pulse = ui.Pulse("import", lambda: f"{count} files")
-        with open(log, "wb") as words:
+        with open(log, "wb") as errors:
             importer = subprocess.Popen(["git", "fast-import", "--quiet", "--force", "--done", "--depth=0"],
-                                        cwd=self.git_dir, env=self.repo.env, stdin=subprocess.PIPE, stderr=words)
+                                        cwd=self.git_dir, env=self.repo.env, stdin=subprocess.PIPE, stderr=errors)
         try:
             importer.stdin.write(b"commit %s\ncommitter import <import> 0 +0000\ndata 0\n" % ref.encode())
             with tarfile.open(path) as tar:
@@ -255,8 +257,8 @@ class Base:
         server = "git -c uploadpack.allowAnySHA1InWant=true -c safe.directory=* upload-pack"
         done = self.repo.try_("fetch", "-q", "--no-tags", "--no-write-fetch-head", f"--upload-pack={server}", top, tree)
         if done.returncode:
-            words = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-            raise Failure(f"cannot copy the files of {top} at {revision}: {words[0]}",
+            lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+            raise Failure(f"cannot copy the files of {top} at {revision}: {lines[0]}",
                           f"run `git -C {top} fsck`, or give another KERNEL_SRC")
         return self._store(tree, [])
 

@@ -108,11 +108,11 @@ def download_all(package, folder, options):
     return sorted((folder / "archives").glob("*.deb"))
 
 
-def apt(words, package, options, folder):
+def apt(arguments, package, options, folder):
     """Run apt-get in `folder`; an error of apt's is a Failure with its words."""
     log = paths.OUT / f"log/apt-{package}.log"
     try:
-        ui.run(["apt-get", "-q", SANDBOX, *options, *words], log, cwd=folder, env={"LC_ALL": "C"}, name="apt-get")
+        ui.run(["apt-get", "-q", SANDBOX, *options, *arguments], log, cwd=folder, env={"LC_ALL": "C"}, name="apt-get")
     except Failure as failure:
         raise Failure(f"cannot download {package}: {failure.what}", "look at the network and at apt's sources",
                       log) from failure

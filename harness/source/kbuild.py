@@ -55,31 +55,31 @@ def environment():
 
 
 def variables(arch, tree, build):
-    """Compilers, as make variables. ccache makes the paths of source files relative to `build`; the
-    second -fmacro-prefix-map gives __FILE__ the form that it has without ccache."""
+    """Compilers, as make variables.  ccache makes the paths of source files relative to `build`;
+    -fmacro-prefix-map gives __FILE__ the form that it has without ccache."""
     return [f"CC=ccache {prefix(arch)}gcc", "HOSTCC=ccache gcc",
             f"KCFLAGS=-fmacro-prefix-map={os.path.relpath(tree, build)}/="]
 
 
 def jobs():
-    """One job for each processor that we may use."""
+    """One job for each processor that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 class Objects:
-    """Counts the objects that a build has written so far: its only sign of life from outside."""
+    """Counts the objects that a build has written so far, as a status for ui.run()."""
 
     def __init__(self, build):
         self.build, self.start = build, time.time()
-        self.next, self.words = 0.0, ""
+        self.next, self.status = 0.0, ""
 
     def __call__(self):
         now = time.monotonic()
         if now >= self.next:
             count = sum(1 for entry in scan(self.build)
                         if entry.name.endswith(".o") and entry.stat().st_mtime >= self.start)
-            self.words, self.next = f"{count} objects", now + 5
-        return self.words
+            self.status, self.next = f"{count} objects", now + 5
+        return self.status
 
 
 def scan(folder):

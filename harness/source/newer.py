@@ -24,10 +24,10 @@ def variable(name):
 
 def choose(name, packages):
     """The package of that name, or of the newest kernel with its first number."""
-    found = [(tuple(map(int, match[1].split("."))), match[0]) for package in packages
-             if (match := re.fullmatch(rf"linux-source-({name.split('.')[0]}\.\d+)", package))]
+    numbered = [(tuple(map(int, match[1].split("."))), match[0]) for package in packages
+                if (match := re.fullmatch(rf"linux-source-({name.split('.')[0]}\.\d+)", package))]
     exact = f"linux-source-{name}"
-    return exact if exact in packages else max(found)[1] if found else None
+    return exact if exact in packages else max(numbered)[1] if numbered else None
 
 
 def unpack(archive, folder, tree):
@@ -78,11 +78,11 @@ def source(name):
 
 def sources():
     """{name: (tree, version)} of those that can be had; a line for each that cannot."""
-    found = {}
+    trees = {}
     for name in NAMES:
         try:
-            found[name] = source(name)
+            trees[name] = source(name)
         except (ui.Failure, OSError) as failure:
             ui.say(f"{name} is left out: {str(failure).splitlines()[0]}; set {variable(name)} to a linux-source "
                    "package, a tarball or an unpacked tree")
-    return found
+    return trees

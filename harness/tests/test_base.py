@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import tarfile
 import unittest
 from unittest import mock
 
@@ -79,7 +80,8 @@ class Sources(Packaged):
 
     def test_odd_files(self):
         source = self.tmp / "linux"
-        make_kernel(source, **{"a b\nc\"d\\e": "x\n", "empty": "", "Documentation/\u00fc.txt": "x\r\n", "build.o/x": "x\n"})
+        make_kernel(source, **{"a b\nc\"d\\e": "x\n", "empty": "", "Documentation/\u00fc.txt": "x\r\n",
+                               "build.o/x": "x\n"})
         (source / "a directory").symlink_to("mm")
         (source / "nowhere").symlink_to("no\nfile")
         os.link(source / "scripts/run.sh", source / "scripts/hard link.sh")
@@ -128,6 +130,21 @@ class Sources(Packaged):
             os.environ["KERNEL_SRC"] = str(source)
             with self.subTest(source):
                 self.assertIn(words, self.refused(base.load().fetch))
+        self.assertEqual(list((self.tmp / "cache/git/6.1.git").glob("index*")), [])     # not even read
+
+    def test_path_outside_of_the_kernel(self):
+        with tarfile.open(self.tmp / "outside.tar", "w") as tar:
+            for name in ("Makefile", "../../etc/passwd"):
+                tar.add(self.shared / "linux/Makefile", f"linux/{name}")
+        os.environ["KERNEL_SRC"] = str(self.tmp / "outside.tar")
+        self.assertIn("linux/../../etc/passwd leads out of it", self.refused(base.load().fetch))
+        self.assertEqual(self.refs(), "")
+
+    def test_git_that_fails(self):
+        for broken in ([b"nonsense\n"], [b"nonsense\n" * 100000] * 100):
+            with mock.patch.object(base, "commands", lambda _, broken=broken: broken):
+                self.assertIn("git cannot import the source", self.refused(base.load().fetch))
+        self.assertEqual(self.refs(), "")
 
     def test_truncated_tarball_leaves_nothing(self):
         data = self.tarball.read_bytes()

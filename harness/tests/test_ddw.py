@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What came of a scenario with DMA windows, from its console."""
+"""What came of a scenario with DMA windows, from its console; what bases/6.1/ddw/scenarios.toml wants of it."""
 
 import os
 import tempfile
@@ -231,7 +231,7 @@ class Boot(unittest.TestCase):
             return console("drivers") + END, False
 
         with tempfile.TemporaryDirectory() as top, mock.patch("harness.paths.OUT", Path(top)), \
-                mock.patch("harness.guest.guest.initramfs", return_value=b""), \
+                mock.patch("harness.guest.image.initramfs", return_value=b""), \
                 mock.patch.object(sides.Run, "programs", lambda _, *names: names), \
                 mock.patch.object(sides.Run, "boot_guest", boot_guest):
             folder = Path(top)

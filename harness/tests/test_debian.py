@@ -65,13 +65,15 @@ class Private(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name) / "apt"
-        for patch in (mock.patch.object(paths, "OUT", Path(folder.name)), mock.patch.object(debian, "KEYRING", Path("/x"))):
+        for patch in (mock.patch.object(paths, "OUT", Path(folder.name)),
+                      mock.patch.object(debian, "KEYRING", Path("/x"))):
             patch.start()
             self.addCleanup(patch.stop)
 
     def test_own_release(self):
         self.assertEqual(debian.sources(TARGETS, "bookworm"),
-                         "deb http://a.example/debian/ bookworm main\ndeb http://a.example/debian/ bookworm-updates main\n"
+                         "deb http://a.example/debian/ bookworm main\n"
+                         "deb http://a.example/debian/ bookworm-updates main\n"
                          "deb http://b.example/security/ bookworm-security main\n")
 
     def test_other_suites(self):
@@ -121,7 +123,8 @@ class Newer(unittest.TestCase):
         self.assertIsNone(newer.choose("8.0", names))
 
     def test_given(self):
-        with tempfile.TemporaryDirectory() as folder, mock.patch.multiple(newer.paths, CACHE=Path(folder), OUT=Path(folder)):
+        with tempfile.TemporaryDirectory() as folder, \
+                mock.patch.multiple(newer.paths, CACHE=Path(folder), OUT=Path(folder)):
             tree, archive = Path(folder) / "linux-6.12", Path(folder) / "a.tar"
             tree.mkdir()
             (tree / "Makefile").write_text("VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 3\n", encoding="ascii")
@@ -131,6 +134,18 @@ class Newer(unittest.TestCase):
                     found, version = newer.source("6.12")
                 self.assertEqual(version, "6.12.3")
                 self.assertEqual((found / "Makefile").read_bytes(), (tree / "Makefile").read_bytes())
+
+    def test_newer_suite_is_asked_if_the_own_has_none(self):
+        names = subprocess.CompletedProcess([], 0, "linux-source-7.2\nlinux-source-7.4\n")
+        with mock.patch.object(debian, "offered", side_effect=[[], ["7.4~rc1-1"]]) as offered, \
+                mock.patch.object(debian, "private", return_value=["-o"]), \
+                mock.patch.object(subprocess, "run", return_value=names), \
+                mock.patch.object(debian, "download", return_value="x.deb") as download, \
+                mock.patch.object(newer, "unpack", lambda archive, folder, tree: tree):
+            tree = newer.from_apt("7.3", Path("/top"), Path("/tmp"))
+        self.assertEqual(tree, Path("/top/linux-source-7.3_7.4_rc1-1"))
+        self.assertEqual([call.args[0] for call in offered.call_args_list], ["linux-source-7.3", "linux-source-7.4"])
+        self.assertEqual(download.call_args.args[:2], ("linux-source-7.4", "7.4~rc1-1"))
 
     def test_left_out(self):
         with tempfile.TemporaryDirectory() as folder, mock.patch.object(newer.paths, "CACHE", Path(folder)), \

@@ -2,7 +2,6 @@
 """Base and series side by side: from consoles to results, tables and reports."""
 
 import json
-import os
 import re
 import tempfile
 import unittest
@@ -191,14 +190,6 @@ class Rows(unittest.TestCase):
             with self.subTest(text), self.assertRaises(ui.Failure):
                 self.load(text)
 
-    def test_choice(self):
-        rows = {"a": 1, "b": 2, "c": 3}
-        for names, chosen in (("", "abc"), ("c,a", "ca"), (" b ", "b")):
-            with mock.patch.dict(os.environ, {"SCENARIO": names}):
-                self.assertEqual("".join(sides.choose(rows, "SCENARIO")), chosen)
-        with mock.patch.dict(os.environ, {"SCENARIO": "a x"}), self.assertRaisesRegex(ui.Failure, "no scenario x"):
-            sides.choose(rows, "SCENARIO")
-
 
 class Watch(unittest.TestCase):
     """A guest that prints nothing is ended."""
@@ -229,7 +220,7 @@ class Watch(unittest.TestCase):
                 watch()
                 with mock.patch("harness.runs.sides.SILENT", -1):
                     watch()
-            with mock.patch("harness.guest.guest.start", start):
+            with mock.patch("harness.guest.qemu.start", start):
                 self.assertEqual(run.boot_guest("series", "row", "initramfs", [], ["-x"]), ("one line\n", True))
 
 
