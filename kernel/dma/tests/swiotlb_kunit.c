@@ -212,6 +212,7 @@ static phys_addr_t search_with_watchdog(struct kunit *test, struct device *dev, 
 	struct search search = { .dev = dev, .orig = orig, .size = size };
 	struct task_struct *thread;
 	unsigned long i;
+	bool hung;
 
 	init_completion(&search.done);
 	thread = kthread_create(search_thread, &search, "swiotlb_test");
@@ -219,41 +220,43 @@ static phys_addr_t search_with_watchdog(struct kunit *test, struct device *dev, 
 	migrate_disable();
 	kthread_bind(thread, cpumask_any_but(cpu_online_mask, smp_processor_id()));
 	wake_up_process(thread);
-	if (!wait_for_completion_timeout(&search.done, 5 * HZ)) {
-		KUNIT_FAIL(test, "the search for slots does not end");
-		while (!completion_done(&search.done)) {
-			for (i = 0; i < mem->nslabs; i++)
-				WRITE_ONCE(mem->slots[i].list, IO_TLB_SEGSIZE);
-			cpu_relax();
-		}
-		search.found = (phys_addr_t)DMA_MAPPING_ERROR;
+	hung = !wait_for_completion_timeout(&search.done, 5 * HZ);
+	while (hung && !completion_done(&search.done)) {
+		for (i = 0; i < mem->nslabs; i++)
+			WRITE_ONCE(mem->slots[i].list, IO_TLB_SEGSIZE);
+		cpu_relax();
 	}
 	migrate_enable();
+	KUNIT_ASSERT_FALSE_MSG(test, hung, "the search for slots does not end");
 	return search.found;
 }
 
 /*
  * With the min_align_mask of an NVMe drive, the upper halves of all pages of the pool are used,
- * and one more buffer lies in the upper half of its page.
+ * and one more buffer lies in the upper half of its page. The search ends, wherever it starts.
  */
 static void search_of_half_full_pool_ends(struct kunit *test)
 {
 	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
 	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_8K, 1)), found;
+	struct io_tlb_mem *mem;
 	unsigned int i;
 
 	if (num_online_cpus() < 2)
-		kunit_skip(test, "more than one CPU");
-	swiotlb_test_pool(test, dev, 128, 1);
+		kunit_skip(test, "needs more than one CPU");
+	mem = swiotlb_test_pool(test, dev, 128, 1);
 	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0xfff), 0);
 	for (i = 0; i < 64; i++) {
 		found = search_with_watchdog(test, dev, data + IO_TLB_SIZE, 512);
 		KUNIT_ASSERT_NE(test, found, (phys_addr_t)DMA_MAPPING_ERROR);
 		KUNIT_ASSERT_EQ(test, found & 0xfff, IO_TLB_SIZE);
 	}
-	KUNIT_EXPECT_EQ(test, search_with_watchdog(test, dev, data + IO_TLB_SIZE, 512),
-			(phys_addr_t)DMA_MAPPING_ERROR);
-	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 64);
+	for (i = 0; i < 128; i++) {
+		mem->areas[0].index = i;
+		found = search_with_watchdog(test, dev, data + IO_TLB_SIZE, 512);
+		KUNIT_ASSERT_EQ(test, found, (phys_addr_t)DMA_MAPPING_ERROR);
+	}
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(mem), 64);
 }
 
 /* The only suitable free slot is found, wherever it is and wherever the search starts. */
@@ -267,7 +270,7 @@ static void search_finds_only_free_slot(struct kunit *test)
 	phys_addr_t addr, orig;
 
 	if (num_online_cpus() < 2)
-		kunit_skip(test, "more than one CPU");
+		kunit_skip(test, "needs more than one CPU");
 	for (m = 0; m < ARRAY_SIZE(masks); m++) {
 		KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, masks[m]), 0);
 		for (slot = 0; slot < 128; slot += 5) {
@@ -319,7 +322,7 @@ static void areas_hold_whole_segments(struct kunit *test)
 	struct io_tlb_mem *mem = &io_tlb_default_mem;
 
 	if (!mem->nslabs)
-		kunit_skip(test, "a machine with a pool");
+		kunit_skip(test, "needs a machine with a pool");
 	KUNIT_EXPECT_EQ(test, mem->area_nslabs % IO_TLB_SEGSIZE, 0);
 	KUNIT_EXPECT_GE(test, mem->area_nslabs, IO_TLB_SEGSIZE);
 	KUNIT_EXPECT_EQ(test, (unsigned long)mem->area_nslabs * mem->nareas, mem->nslabs);

@@ -342,9 +342,9 @@ static void memory_is_reachable(struct kunit *test)
 	unsigned int i;
 
 	if (memblock_end_of_DRAM() - 1 <= DMA_BIT_MASK(33))
-		kunit_skip(test, "memory above 8 GB");
+		kunit_skip(test, "needs memory above 8 GB");
 	if (!IS_ENABLED(CONFIG_ZONE_DMA) || limit < DMA_BIT_MASK(zone_dma_bits))
-		kunit_skip(test, "a zone of no more than that");
+		kunit_skip(test, "needs a zone within the limit");
 	dev->bus_dma_limit = reach->bus_limit;
 	*dev->dma_mask = reach->mask;
 	if (reach->range)
@@ -445,7 +445,7 @@ static void swiotlb_alloc_never_overflows(struct kunit *test)
 #else
 static void swiotlb_alloc_never_overflows(struct kunit *test)
 {
-	kunit_skip(test, "CONFIG_DMA_RESTRICTED_POOL");
+	kunit_skip(test, "needs CONFIG_DMA_RESTRICTED_POOL");
 }
 #endif
 
@@ -569,7 +569,7 @@ static void device_behind_iommu_gets_whole_pages(struct kunit *test)
 	struct swiotlb_overflow_buf *buf;
 
 	if (!IS_ENABLED(CONFIG_IOMMU_DMA))
-		kunit_skip(test, "CONFIG_IOMMU_DMA");
+		kunit_skip(test, "needs CONFIG_IOMMU_DMA");
 	set_dma_ops(dev, &ops);
 	phys = swiotlb_tbl_map_or_overflow(dev, data, 100, 100, 0, DMA_TO_DEVICE, 0);
 	KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
@@ -597,7 +597,7 @@ static void decrypted_memory_comes_from_atomic_pool(struct kunit *test)
 	unsigned int i;
 
 	if (!IS_ENABLED(CONFIG_DMA_COHERENT_POOL))
-		kunit_skip(test, "CONFIG_DMA_COHERENT_POOL");
+		kunit_skip(test, "needs CONFIG_DMA_COHERENT_POOL");
 	dma_set_min_align_mask(dev, 0xfff);
 	/* The coherent mask must not limit streaming mappings. */
 	dev->coherent_dma_mask = DMA_BIT_MASK(12);
@@ -635,7 +635,7 @@ static void misaligned_decrypted_memory_fails(struct kunit *test)
 	unsigned int i, refused = 0;
 
 	if (!IS_ENABLED(CONFIG_DMA_COHERENT_POOL))
-		kunit_skip(test, "CONFIG_DMA_COHERENT_POOL");
+		kunit_skip(test, "needs CONFIG_DMA_COHERENT_POOL");
 	dma_set_min_align_mask(dev, 0xffff);
 	for (i = 0; i < ARRAY_SIZE(phys); i++) {
 		phys[i] = swiotlb_overflow_map(dev, data, 100, 100, 0, true, DMA_ATTR_NO_WARN);
@@ -761,7 +761,7 @@ static void failed_allocation_leaks_nothing(struct kunit *test)
 #else
 static void failed_allocation_leaks_nothing(struct kunit *test)
 {
-	kunit_skip(test, "CONFIG_FAULT_INJECTION");
+	kunit_skip(test, "needs CONFIG_FAULT_INJECTION");
 }
 #endif
 
@@ -854,7 +854,7 @@ static void debugfs_shows_and_sets_limits(struct kunit *test)
 #else
 static void debugfs_shows_and_sets_limits(struct kunit *test)
 {
-	kunit_skip(test, "CONFIG_DEBUG_FS");
+	kunit_skip(test, "needs CONFIG_DEBUG_FS");
 }
 #endif
 
@@ -959,7 +959,7 @@ static void other_cpu_finds_buffer(struct kunit *test)
 	unsigned int i;
 
 	if (num_online_cpus() < 2)
-		kunit_skip(test, "more than one CPU");
+		kunit_skip(test, "needs more than one CPU");
 	h.dev = full_device(test, DMA_BIT_MASK(64));
 	h.data = virt_to_phys(swiotlb_test_buffer(test, SZ_4K, 1));
 	init_completion(&h.done);

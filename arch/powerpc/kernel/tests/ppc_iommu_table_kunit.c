@@ -44,6 +44,7 @@ static void test_clear(struct iommu_table *tbl, long index, long npages)
 }
 
 static struct iommu_table_ops test_ops = { .set = test_set, .clear = test_clear };
+
 #ifdef CONFIG_IOMMU_API
 static int test_xchg(struct iommu_table *tbl, long index, unsigned long *hpa,
 		     enum dma_data_direction *direction)
