@@ -7,8 +7,8 @@ import signal
 import sys
 
 from harness import paths, ui
-from harness.runs import (bench, check, ddw, devices, litmus, mutants, regressions, run, shell, test, torture,
-                          verdicts, verify)
+from harness.runs import (bench, check, ddw, devices, kunit, litmus, mutants, regressions, run, shell, test, verdicts,
+                          verify)
 from harness.series import absorb, am, edit, part
 
 # What is made below OUT and can be made again; a contributor's work trees (edit, part) are not.
@@ -40,7 +40,7 @@ COMMANDS = {
     "bench": (bench.cmd_bench, True),
     "devices": (devices.cmd_devices, True),
     "ddw": (ddw.cmd_ddw, True),
-    "torture": (torture.cmd_torture, True),
+    "torture": (kunit.cmd_torture, True),
     "check": (check.cmd_check, True),
     "mutants": (mutants.cmd_mutants, True),
     "litmus": (litmus.cmd_litmus, False),

@@ -48,10 +48,17 @@ def failures(report):
     return lines + ([f"    log: {report.log}"] if lines and report.log else [])
 
 
+def show(header, rows, bad, last):
+    """Print a table, what is wrong, and the closing line; the exit status."""
+    ui.say()
+    for line in [*table(header, rows), *bad, last]:
+        ui.say(line)
+    return 1 if bad or not rows else 0
+
+
 def finish(reports, passed=0, failed=0):
     """Print the summary and the closing line; the exit status is that of the closing line."""
-    ui.say()
-    for line in summary(reports):
+    for line in ["", *summary(reports)]:
         ui.say(line)
     ui.say(f"logs: {ui.short(paths.OUT / 'log' / paths.BASE)}, reports: {ui.short(paths.OUT / 'report')}")
     passed += sum(report.count("passed") for report in reports)

@@ -11,6 +11,9 @@ from harness import paths, ui
 from harness.runs import lanes
 
 CASES = re.compile(r"\bKUNIT_CASE\w*\(\s*(\w+)")
+# What the user may choose with
+VARIABLES = ("LANES", "LANE", "PART", "SUITE", "CASE", "PATCHES", "MUTANTS", "FIX", "BREAKS", "DURATION", "TREE",
+             "DEVICE", "SCENARIO")
 SOURCES = ("arch", "drivers", "kernel", "lib", "mm")        # folders that have tests
 
 

@@ -41,6 +41,10 @@ class Lane:
     outside: list = field(default_factory=list)
     parts: dict = field(default_factory=dict)           # name of a suite: part of the series that it tests
 
+    def arguments(self):
+        """QEMU's arguments, word by word."""
+        return [word for text in self.qemu for word in text.split()]
+
 
 def load(base):
     """The lanes of a base, by name, in the order of the file."""

@@ -11,8 +11,27 @@ A run is an object with
     table(measured)             that as lines to print
 """
 
-from harness import ui
+from harness import paths, ui
 from harness.report import Report
+from harness.series import compose
+from harness.source import debian
+
+
+def broken_off(name, failure):
+    """The report of something that could not be done."""
+    return Report(name, ui.short(failure.log) if failure.log else "", problems=[failure.what])
+
+
+def begin(title, count, packages, tree=None):
+    """The first two steps of a command, which has `count` more; (Steps, the series, which is put into `tree`)."""
+    steps = ui.Steps(title, 2 + count)
+    with steps.step("look for packages"):
+        debian.ensure(packages)
+    with steps.step(f"fetch Linux {paths.BASE} and compose the series"):
+        composed = compose.prepare()
+        if tree:
+            composed.checkout(composed.tip, tree)
+    return steps, composed
 
 
 def carry_out(run, steps, composed, show=False):
@@ -22,7 +41,7 @@ def carry_out(run, steps, composed, show=False):
         measured = run.measure(steps, composed)
     except ui.Failure as failure:
         ui.say(str(failure))
-        reports = [Report(run.name, ui.short(failure.log) if failure.log else "", problems=[failure.what])]
+        reports = [broken_off(run.name, failure)]
     else:
         reports = run.reports(measured)
         for line in ["", *run.table(measured), ""] if show else ():

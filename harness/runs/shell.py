@@ -13,8 +13,7 @@ from pathlib import Path
 
 from harness import paths, ui
 from harness.guest import image, qemu
-from harness.runs import lanes
-from harness.series import compose
+from harness.runs import lanes, loop
 from harness.source import debian, kbuild
 
 DEBIAN = {"arm64": "arm64", "arm": "armhf", "x86_64": "amd64", "powerpc": "ppc64el"}    # its names of architectures
@@ -35,7 +34,7 @@ poweroff -f
 
 
 def busybox(arch):
-    """The program; it is downloaded once and kept."""
+    """The program, which is downloaded once and kept."""
     kept = paths.CACHE / "userspace" / f"busybox-{arch}"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +52,7 @@ def busybox(arch):
 
 
 def initramfs(arch, folder):
-    """The archive; its path."""
+    """The archive's path."""
     folder.mkdir(parents=True, exist_ok=True)
     script = folder / "init"
     script.write_text(INIT, encoding="ascii")
@@ -68,24 +67,14 @@ def command(lane, archive):
     machine, arch = qemu.MACHINES[lane.kernel.arch], lane.kernel.arch
     parameters = [*qemu.parameters(arch), "kunit.enable=0", *lane.boot]
     return [f"qemu-system-{machine.qemu}", "-nodefaults", "-nographic", "-no-reboot", "-serial", "mon:stdio",
-            *machine.machine, "-smp", "2", *(word for text in lane.qemu for word in text.split()),
+            *machine.machine, "-smp", "2", *lane.arguments(),
             "-kernel", str(lanes.build_dir(lane.kernel) / machine.kernel), "-initrd", str(archive),
             "-append", " ".join(parameters)]
 
 
-def chosen(known):
-    """The lane that LANE= names, or the first."""
-    return lanes.select(known, os.environ.get("LANE") or next(iter(known)))[0]
-
-
 def build(lane):
     """Build its kernel and the archive, which it has to be able to unpack."""
-    steps = ui.Steps("shell", 4)
-    with steps.step("look for packages"):
-        debian.ensure(kbuild.packages([lane.kernel.arch]))
-    with steps.step(f"fetch Linux {paths.BASE} and compose the series"):
-        composed = compose.prepare()
-        composed.checkout(composed.tip, paths.tree_dir())
+    steps, _ = loop.begin("shell", 2, kbuild.packages([lane.kernel.arch]), paths.tree_dir())
     with steps.step(f"build {lane.kernel.name}"):
         lanes.build(lane.kernel)
     config = lanes.build_dir(lane.kernel) / ".config"
@@ -97,7 +86,8 @@ def build(lane):
 
 def cmd_shell():
     """The exit status of QEMU."""
-    lane = chosen(lanes.load(paths.BASE))
+    known = lanes.load(paths.BASE)
+    lane, *_ = lanes.select(known, os.environ.get("LANE") or next(iter(known)))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ui.Failure("make shell needs a terminal, on stdin and on stdout",
                          "run it in one; without, make test LANES= CASE= runs a case and keeps the console")

@@ -41,7 +41,7 @@ def cmd_test():
             composed = compose.prepare()
         if found.everything:
             with steps.step("verify the patches"):
-                passed, failed = added((passed, failed), verify.verify(composed))
+                passed, failed = (sum(pair) for pair in zip((passed, failed), verify.verify(composed)))
         with steps.step("put the series into a work tree"):
             composed.checkout(composed.tip, paths.tree_dir())
         if found.everything:
@@ -57,11 +57,6 @@ def cmd_test():
     return status
 
 
-def added(one, other):
-    """The sum of two pairs of counts."""
-    return one[0] + other[0], one[1] + other[1]
-
-
 def note_tested(composed):
     """Write down which tree has passed everything; `make am` says of no other one that it is tested."""
     if composed.recorded:
@@ -71,10 +66,8 @@ def note_tested(composed):
 def own_tests():
     """Run the harness's unit tests, in a process without the user's choices; the log is shown only if one fails."""
     log = paths.OUT / "log/harness-tests.log"
-    nothing = dict.fromkeys(("LANES", "PART", "SUITE", "CASE", "PATCHES", "MUTANTS", "FIX", "DURATION", "TREE",
-                             "DEVICE", "SCENARIO", "LANE"), "")
     status = ui.run([sys.executable, "-B", "-m", "unittest", "discover", "-s", "harness/tests", "-t", "."], log,
-                    cwd=paths.TOP, env=nothing, check=False, name="unit tests")
+                    cwd=paths.TOP, env=dict.fromkeys(choice.VARIABLES, ""), check=False, name="unit tests")
     text = log.read_text(encoding="utf-8", errors="replace")
     passed, failed = counts(text, status)
     for line in re.findall(r"^(?:FAIL|ERROR): .*", text, re.M):

@@ -131,8 +131,8 @@ class Kernel(Quiet):
         self.known = lanes.read(TEXT)
         self.patch(lanes, "build", lambda kernel: self.calls.append(f"build {kernel.name}"))
         self.patch(lanes, "boot", lambda lane, glob, name: self.calls.append(f"boot {name} {glob}") or result(name=name))
-        self.patch(kunit.torture, "boot", lambda lane: self.calls.append(f"torture {lane.name}") or result())
-        self.patch(kunit.torture, "duration", lambda lane: 10)
+        self.patch(kunit.torture, "boot", lambda lane, seconds: self.calls.append(f"torture {lane.name}") or result())
+        self.patch(kunit.torture, "duration", lambda lane, usual: 10)
 
     def measured(self, **chosen):
         """What one kernel gives."""

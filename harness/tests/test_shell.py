@@ -11,7 +11,7 @@ from unittest import mock
 
 from harness import paths, ui
 from harness.guest import qemu
-from harness.runs import lanes, shell
+from harness.runs import lanes, loop, shell
 
 
 class Shell(unittest.TestCase):
@@ -27,10 +27,22 @@ class Shell(unittest.TestCase):
 
     def test_lane(self):
         for name, chosen in (("", "arm64-slub"), ("ppc64le", "ppc64le")):
-            with mock.patch.dict(os.environ, {"LANE": name}):
-                self.assertEqual(shell.chosen(self.known).name, chosen)
-        with mock.patch.dict(os.environ, {"LANE": "vax"}), self.assertRaises(ui.Failure):
-            shell.chosen(self.known)
+            with self.terminal(), mock.patch.dict(os.environ, {"LANE": name}):
+                shell.cmd_shell()
+                self.assertEqual(self.built[-1].name, chosen)
+        with self.terminal(), mock.patch.dict(os.environ, {"LANE": "vax"}), self.assertRaises(ui.Failure):
+            shell.cmd_shell()
+
+    @contextlib.contextmanager
+    def terminal(self, status=0):
+        """A terminal, and a QEMU that ends with this status; self.built are the lanes of which the kernel was built."""
+        self.built = []
+        with mock.patch.object(shell, "build", lambda lane: self.built.append(lane) or "archive"), \
+                mock.patch.object(shell.sys, "stdin") as stdin, mock.patch.object(shell.sys, "stdout") as stdout, \
+                mock.patch.object(shell.subprocess, "run") as run:
+            stdin.isatty.return_value = stdout.isatty.return_value = True
+            run.return_value.returncode = status
+            yield
 
     def test_every_architecture(self):
         for lane in self.known.values():
@@ -49,10 +61,7 @@ class Shell(unittest.TestCase):
             build.assert_not_called()
 
     def test_exit_status(self):
-        with mock.patch.object(shell, "build", lambda lane: "archive"), mock.patch.object(shell.sys, "stdin") as stdin, \
-                mock.patch.object(shell.sys, "stdout") as stdout, mock.patch.object(shell.subprocess, "run") as run:
-            stdin.isatty.return_value = stdout.isatty.return_value = True
-            run.return_value.returncode = 3
+        with self.terminal(3):
             self.assertEqual(shell.cmd_shell(), 3)
 
     def test_kernel_has_to_take_an_initramfs(self):
@@ -60,8 +69,8 @@ class Shell(unittest.TestCase):
         config = lanes.build_dir(lane.kernel) / ".config"
         config.parent.mkdir(parents=True)
         composed = types.SimpleNamespace(tip="t", checkout=lambda *_: None)
-        with mock.patch.object(shell.debian, "ensure"), mock.patch.object(lanes, "build"), \
-                mock.patch.object(shell.compose, "prepare", lambda: composed), \
+        with mock.patch.object(loop.debian, "ensure"), mock.patch.object(lanes, "build"), \
+                mock.patch.object(loop.compose, "prepare", lambda: composed), \
                 mock.patch.object(shell, "initramfs", lambda *_: "archive"), open(os.devnull, "w", encoding="ascii") as null, \
                 contextlib.redirect_stdout(null):
             config.write_text(f"{shell.OPTION}\n", encoding="ascii")
