@@ -18,7 +18,6 @@ from harness.series import compose
 from harness.source import debian, kbuild
 
 USE = "regressions"
-KEYS = {"commit", "test", "lane", "cases", "crash"}
 
 
 @dataclass
@@ -28,35 +27,24 @@ class Fix:
     test: str           # of the commit that brings its test, or of the last one that the test needs
     lane: lanes.Lane
     cases: list         # suite.case
-    crash: bool         # the guest ends in the first of the cases; what comes after it is not looked at
+    crash: bool = False  # the guest ends in the first of the cases; what comes after it is not looked at
 
     @property
     def suites(self):
-        """Those of the cases."""
         return list(dict.fromkeys(case.split(".")[0] for case in self.cases))
 
 
-def load(base, known):
-    """The fixes of a base's regressions.toml."""
-    path = paths.TOP / "bases" / base / "regressions.toml"
-    return read(path.read_text(encoding="utf-8"), known, ui.short(path))
-
-
-def read(text, known, name="regressions.toml"):
-    """The fixes in a text; anything not understood is an error."""
+def read(text, known):
+    """The fixes in the text of a regressions.toml; anything not understood is an error."""
     try:
-        entries = tomllib.loads(text)["fix"]
-        wrong = [f"unknown key {key}" for entry in entries for key in entry if key not in KEYS]
-        fixes = [Fix(entry["commit"], entry["test"], known[entry["lane"]], entry["cases"], entry.get("crash", False))
-                 for entry in entries]
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise ui.Failure(f"{name} is wrong: {error}", "compare with the comment at its top") from error
-    for fix in fixes:
-        wrong += [f"{fix.commit}: no cases"] if not fix.cases else []
-        wrong += [f"{fix.commit}: {suite} is not in lane {fix.lane.name}" for suite in fix.suites
-                  if suite not in fix.lane.suites]
-    if wrong:
-        raise ui.Failure(f"{name} is wrong: {wrong[0]}", "compare with the comment at its top")
+        fixes = [Fix(lane=known[entry.pop("lane")], **entry) for entry in tomllib.loads(text)["fix"]]
+        for fix in fixes:
+            if not fix.cases:
+                raise ValueError(f"{fix.commit}: no cases")
+            for suite in set(fix.suites) - set(fix.lane.suites):
+                raise ValueError(f"{fix.commit}: {suite} is not in lane {fix.lane.name}")
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ui.Failure(f"regressions.toml is wrong: {error}", "compare with the comment at its top") from error
     return fixes
 
 
@@ -139,21 +127,10 @@ def boot(composed, commit, fix, when):
     return found
 
 
-def finish(rows, bad):
-    """Print the table and what is wrong; the exit status."""
-    ui.say()
-    for line in report.table(("fix", "case", "without it", "with it"), rows):
-        ui.say(line)
-    for line in bad:
-        ui.say(f"FAILED: {line}")
-    ui.say(f"logs: {ui.short(paths.log_dir(USE))}")
-    ui.say(f"{len(rows)} cases differ, {len(bad)} surprises")
-    return 1 if bad or not rows else 0
-
-
 def cmd_regressions():
     """Boot each fix's test without and with it; any surprise is a failure."""
-    fixes = chosen(load(paths.BASE, lanes.load(paths.BASE)))
+    text = (paths.base_dir() / "regressions.toml").read_text(encoding="utf-8")
+    fixes = chosen(read(text, lanes.load(paths.BASE)))
     composed = compose.prepare()
     order = ordered(fixes, composed)
     steps = ui.Steps("regressions", 1 + 2 * len(order))
@@ -173,4 +150,5 @@ def cmd_regressions():
         rows, bad = rows + more, bad + wrong
         for line in wrong:
             ui.say(f"  {line}")
-    return finish(rows, bad)
+    return report.show(("fix", "case", "without it", "with it"), rows, [f"FAILED: {line}" for line in bad],
+                       f"{len(rows)} cases differ, {len(bad)} surprises; logs: {ui.short(paths.log_dir(USE))}")

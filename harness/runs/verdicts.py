@@ -2,7 +2,7 @@
 """`make verdicts`: break each verdict of the harness on purpose, and see that its unit tests notice.
 
 harness/tests/breaks.toml has the breaks: a text that a file has exactly once, and what is put in its place. Each is
-made in a copy of the repository, where the tests that import the file run, and then, if none of them fails, all.
+made in a copy of the repository, where the tests that name the file run, and then, if none of them fails, all.
 
 BREAKS='finish*' chooses by name.
 """
@@ -17,17 +17,16 @@ import sys
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
-from harness import paths, report, ui
+from harness import paths, ui
 from harness.runs.check import repository_files
-from harness.runs.choice import matching
+from harness.runs.choice import VARIABLES, matching
 from harness.source import kbuild
 
 TESTS = "harness/tests"
 TABLE = f"{TESTS}/breaks.toml"
 TIMEOUT = 600           # seconds, after which the tests hang, which is noticed too
-UNSET = ("OUT", "BASE", "LANES", "PART", "SUITE", "CASE", "PATCHES", "MUTANTS", "FIX", "BREAKS", "DURATION", "TREE",
-         "DEVICE", "SCENARIO", "LANE")
 
 
 @dataclass(frozen=True)
@@ -66,34 +65,19 @@ def load(top):
     return entries
 
 
-def imported(text):
-    """The modules that a test imports, by their full names; of a module, its package too."""
-    found = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
-
-
 def concerned(file, top):
-    """The test modules that import a file or its package (as harness.report), or speak of it if it is no module."""
-    module = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-    package = module.rpartition(".")[0]
-    names = {module} if package in ("harness", "harness.runs", "harness.series", "harness.source") else {module, package}
-    tests = []
-    for path in sorted((top / TESTS).glob("test_*.py")):
-        text = path.read_text(encoding="utf-8")
-        if imported(text) & names or not file.endswith(".py") and file in text:
-            tests.append(f"{TESTS}/{path.stem}".replace("/", "."))
-    return tests
+    """The test modules that speak of a file: of a module by its name, of its package, or of another file by its path."""
+    path = Path(file)
+    words = [path.stem, *([path.parent.name] if path.parent.name in ("guest", "report") else [])]
+    speaks = re.compile(rf"\b({'|'.join(words)})\b" if path.suffix == ".py" else re.escape(file))
+    return [f"{TESTS}/{test.stem}".replace("/", ".") for test in sorted((top / TESTS).glob("test_*.py"))
+            if speaks.search(test.read_text(encoding="utf-8"))]
 
 
 def passes(top, tests):
     """Whether tests pass in a copy of the repository: these modules, or all if there are none."""
     arguments = ["-f", *tests] if tests else ["discover", "-f", "-s", TESTS, "-t", "."]
-    environment = {name: value for name, value in os.environ.items() if name not in UNSET}
+    environment = {name: value for name, value in os.environ.items() if name not in ("OUT", "BASE", *VARIABLES)}
     try:
         done = subprocess.run([sys.executable, "-B", "-m", "unittest", *arguments], cwd=top, env=environment, check=False,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT)
@@ -115,7 +99,7 @@ def survives(entry, top):
 
 
 def copy(top, folder):
-    """A copy of the repository."""
+    """Copy the repository."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in repository_files():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -141,11 +125,9 @@ def hunt(entries, copies):
 
 def finish(results):
     """Print who survived; the exit status."""
-    survivors = [entry for entry, survived in results if survived]
-    if survivors:
-        for line in report.table(("survived", "file"), [(entry.name, entry.file) for entry in survivors]):
-            ui.say(line)
-    ui.say(f"{len(results) - len(survivors)} breaks noticed, {len(survivors)} survived")
+    survivors = [f"SURVIVED: {entry.name} ({entry.file})" for entry, survived in results if survived]
+    for line in [*survivors, f"{len(results) - len(survivors)} breaks noticed, {len(survivors)} survived"]:
+        ui.say(line)
     return 1 if survivors or not results else 0
 
 

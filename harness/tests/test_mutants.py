@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 from harness import git, paths, report, ui
-from harness.runs import lanes, mutants
+from harness.runs import lanes, loop, mutants
 from harness.series import mutants as patches
 
 TEXT = """\
@@ -159,11 +159,11 @@ class Command(unittest.TestCase):
         lane = lanes.Lane("arm64-slub", lanes.Kernel("k", "arm64", []), {"demo": 2})
         composed = types.SimpleNamespace(tip="t", checkout=lambda *_: checkouts.append(1))
         checkouts, out = [], io.StringIO()
-        with mock.patch.multiple(mutants, chosen=lambda *_: [mutant], patch=lambda _: None), \
+        with mock.patch.multiple(mutants, chosen=lambda *_: [mutant], patch=lambda *_: None), \
                 mock.patch.multiple(lanes, load=lambda _: {"arm64-slub": lane}, build=lambda *_: None,
                                     boot=lambda *_: next(boots)), \
-                mock.patch.object(mutants.debian, "ensure"), mock.patch.object(patches, "check"), \
-                mock.patch.object(mutants.compose, "prepare", lambda: composed), contextlib.redirect_stdout(out):
+                mock.patch.object(loop.debian, "ensure"), mock.patch.object(patches, "check"), \
+                mock.patch.object(loop.compose, "prepare", lambda: composed), contextlib.redirect_stdout(out):
             status = mutants.cmd_mutants()
         self.assertGreater(len(checkouts), 1)               # the mutant does not stay
         return status, out.getvalue()
@@ -190,12 +190,6 @@ class Command(unittest.TestCase):
         both = report.Report("x", suites=[*good.suites, report.Suite("more", 1, True, [report.Case("more", "a")])], ended=True)
         with mock.patch.object(mutants, "whole", lambda *_: both):
             self.assertEqual(self.run_with(bad, both, breaks="demo.second more.a")[0], 1)
-
-    def test_finish(self):
-        with contextlib.redirect_stdout(io.StringIO()):
-            self.assertEqual(mutants.finish([("a", "b", "c", "killed")], []), 0)
-            self.assertEqual(mutants.finish([("a", "b", "c", "survived")], ["a"]), 1)
-            self.assertEqual(mutants.finish([], []), 1)
 
 
 class Litmus(unittest.TestCase):

@@ -318,6 +318,15 @@ class Values(unittest.TestCase):
 class Finish(unittest.TestCase):
     """The closing line and the exit status."""
 
+    def test_show(self):
+        """What is below a table decides."""
+        with mock.patch.object(ui, "say") as said:
+            self.assertEqual(report.show(("a",), [("b",)], [], "1 b"), 0)
+            self.assertEqual([call.args for call in said.call_args_list], [(), ("a",), ("b",), ("1 b",)])
+            self.assertEqual(report.show(("a",), [("b",)], ["FAILED: b"], "1 b"), 1)
+            self.assertEqual([call.args for call in said.call_args_list[4:]], [(), ("a",), ("b",), ("FAILED: b",), ("1 b",)])
+            self.assertEqual(report.show(("a",), [], [], "no b"), 1)
+
     def finish(self, *results, **counted):
         """(exit status, closing line)."""
         with mock.patch.object(ui, "say") as said:
