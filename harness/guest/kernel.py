@@ -2,6 +2,7 @@
 """Kernels for guests with a user space of ours."""
 
 import re
+import shutil
 
 from harness import ui
 from harness.guest import qemu
@@ -40,3 +41,14 @@ def build(tree, folder, arch, fragments, log, *targets):
     configure(tree, folder, arch, fragments, f"{log}.config.log")
     kbuild.make(tree, folder, arch, [qemu.MACHINES[arch].kernel.rsplit("/", 1)[-1], *targets], f"{log}.build.log",
                 name=f"build of {folder.name}")
+
+
+def modules(tree, folder, arch, source, log, kbuild_text=""):
+    """Build the modules of a folder of this repository, or those that another Kbuild says, for a kernel; their folder."""
+    work = folder / source.name
+    shutil.rmtree(work, ignore_errors=True)
+    shutil.copytree(source, work)
+    if kbuild_text:
+        (work / "Kbuild").write_text(kbuild_text, encoding="ascii")
+    kbuild.make(tree, folder, arch, [f"M={work}", "modules"], log, name=f"modules of {source.name} for {folder.name}")
+    return work

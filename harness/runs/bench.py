@@ -6,17 +6,15 @@ instructions; they are the same on every machine with the same compiler. A newer
 KERNEL_SRC_6_12=path/to/linux names an unpacked tree, runs bench_swiotlb.c only.
 """
 
-import json
 import os
 import re
-import shutil
 import tomllib
 from pathlib import Path
 
 from harness import paths, report, ui
 from harness.guest import image, kernel, qemu
-from harness.series import compose
-from harness.source import base, debian, kbuild
+from harness.runs.loop import begin
+from harness.source import base
 
 USE = "bench"
 SOURCE = paths.TOP / "bench"
@@ -31,7 +29,6 @@ BOOT_SERIES = ["swiotlb_overflow=2G,100"]
 
 
 def bars():
-    """What bars.toml says."""
     return tomllib.loads((paths.base_dir() / USE / "bars.toml").read_text(encoding="utf-8"))
 
 
@@ -100,13 +97,8 @@ def build(arch, side, tree):
     names = ["common", arch] if side in SIDES else ["common", arch, "newer"]
     kernel.build(tree, folder(arch, side), arch, [paths.base_dir() / USE / f"{name}.config" for name in names], log,
                  "modules")
-    work = folder(arch, side) / "dma-reach-bench"
-    shutil.rmtree(work, ignore_errors=True)
-    shutil.copytree(SOURCE, work)
-    if side not in SIDES:
-        (work / "Kbuild").write_text("obj-m := bench_swiotlb.o\n", encoding="ascii")
-    kbuild.make(tree, folder(arch, side), arch, [f"M={work}", "modules"], f"{log}.modules.log",
-                name=f"modules for {arch}-{side}")
+    work = kernel.modules(tree, folder(arch, side), arch, SOURCE, f"{log}.modules.log",
+                          "" if side in SIDES else "obj-m := bench_swiotlb.o\n")
     return sorted(work.glob("*.ko"))
 
 
@@ -120,9 +112,9 @@ def measure(wanted, arch, side, modules):
     result = report.guest(log.read_text(encoding="utf-8", errors="replace"), f"{arch}-{side}", ui.short(log), hung)
     report.judge(result, {module.stem: wanted["cases"][module.stem] for module in modules},
                  [case.full for case in result.cases()])
-    for line in report.summary([result]) if result.count("failed") else ():
-        ui.say(line)
     if result.count("failed"):
+        for line in report.summary([result]):
+            ui.say(line)
         raise ui.Failure(f"{arch}-{side} was not measured", "read its console", log)
     return result.values()
 
@@ -130,11 +122,7 @@ def measure(wanted, arch, side, modules):
 def cmd_bench():
     """Build, boot and compare."""
     wanted, others = bars(), newer()
-    steps = ui.Steps("bench", 2 + len(SIDES) * (1 + 2 * len(ARCHES)) + 2 * len(others))
-    with steps.step("look for packages"):
-        debian.ensure(image.packages(ARCHES))
-    with steps.step("compose the series"):
-        tip = compose.prepare()
+    steps, composed = begin("bench", len(SIDES) * (1 + 2 * len(ARCHES)) + 2 * len(others), image.packages(ARCHES))
     values = {}
 
     def numbers(arch, side, tree):
@@ -144,19 +132,16 @@ def cmd_bench():
             values[arch, side] = measure(wanted, arch, side, modules)
     for side in SIDES:
         with steps.step(f"put the {side} into a work tree"):
-            tip.checkout(tip.base_commit if side == "base" else tip.tip, paths.tree_dir(USE))
+            composed.checkout(composed.base_commit if side == "base" else composed.tip, paths.tree_dir(USE))
         for arch in ARCHES:
             numbers(arch, side, paths.tree_dir(USE))
     for side, (_, tree) in others.items():
         numbers(NEWER_ARCH, side, tree)
-    kept = paths.report_dir() / "bench.json"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps({f"{arch}-{side}": numbers for (arch, side), numbers in values.items()}, indent=1)
-                    + "\n", encoding="utf-8")
+    kept = report.keep("bench", {f"{arch}-{side}": numbers for (arch, side), numbers in values.items()})
     header = ("arch", "what", *SIDES, "", *(version for version, _ in others.values()), "unit", "bar", "")
-    ui.say()
-    for line in report.table(header, [row for arch in ARCHES for row in rows(
-            wanted, arch, [values.get((arch, side), {}) for side in (*SIDES, *others)])]):
+    lines = [row for arch in ARCHES
+             for row in rows(wanted, arch, [values.get((arch, side), {}) for side in (*SIDES, *others)])]
+    for line in ["", *report.table(header, lines)]:
         ui.say(line)
     ui.say("With -icount shift=0 one ns is one instruction.")
     if others:

@@ -50,10 +50,7 @@ def read(device, settings, side, console, silent=False):
 
 
 class Devices(sides.Run):
-    """The Run of devices."""
-
     def packages(self):
-        """Debian packages that it needs."""
         return super().packages() + userspace.PACKAGES
 
     def build(self, composed, side):
@@ -91,5 +88,4 @@ def run(which=sides.SIDES, short=False):
 
 
 def cmd_devices():
-    """`make devices`."""
     return run().command()

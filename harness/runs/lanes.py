@@ -185,5 +185,5 @@ def judge(lane, booted, suites=None, case=""):
     result = report.judge(booted, lane.suites if suites is None else suites, lane.may_skip)
     if case and [ran.full for ran in result.cases()] != [case]:
         result.problems.append(f"not just {case} ran, but {' '.join(ran.full for ran in result.cases()) or 'nothing'}")
-    report.write(result, paths.report_dir())
+    report.write(result)
     return result

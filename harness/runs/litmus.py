@@ -219,7 +219,7 @@ def cmd_litmus():
     with steps.step("run the litmus tests"), tempfile.TemporaryDirectory() as folder:
         extract(composed.base.repo, composed.tip, folder)
         result = run(Path(folder))
-    report.write(result, paths.OUT / "report")
+    report.write(result)
     for proof in (proof for case in result.cases() for proof in case.proofs):
         ui.say(proof)
     return report.finish([result])

@@ -125,7 +125,7 @@ class Newer(unittest.TestCase):
 
     def test_refused_before_anything_is_done(self):
         with mock.patch.dict(os.environ, {"KERNEL_SRC_6_12": "/nowhere"}), self.assertRaises(ui.Failure), \
-                mock.patch.object(bench.debian, "ensure", side_effect=AssertionError):
+                mock.patch("harness.source.debian.ensure", side_effect=AssertionError):
             bench.cmd_bench()
 
 
@@ -139,7 +139,7 @@ class Command(unittest.TestCase):
             order.append((arch, side, modules))
             return BASE if side == "base" else SERIES
         with tempfile.TemporaryDirectory() as top, mock.patch.object(paths, "OUT", Path(top)), \
-                mock.patch.object(bench.debian, "ensure"), mock.patch.object(bench.compose, "prepare") as prepare, \
+                mock.patch("harness.source.debian.ensure"), mock.patch("harness.series.compose.prepare") as prepare, \
                 mock.patch.object(bench, "newer", return_value={"7.3": ("7.3.1", "tree")}), \
                 mock.patch.object(bench, "build", lambda arch, side, tree: tree), \
                 mock.patch.object(bench, "measure", measure), mock.patch.object(ui, "say") as said:

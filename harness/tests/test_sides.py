@@ -331,8 +331,8 @@ class Runs(unittest.TestCase):
     def test_command(self):
         for result, status in (("ok", 0), ("wrong", 1)):
             outcomes = self.measure(a_base="crash", b_base="ok", a_series=result, b_series="ok")
-            with mock.patch("harness.runs.sides.debian.ensure") as ensure, \
-                    mock.patch("harness.runs.sides.compose.prepare"), \
+            with mock.patch("harness.source.debian.ensure") as ensure, \
+                    mock.patch("harness.series.compose.prepare"), \
                     mock.patch.object(self.run_, "measure", return_value=outcomes):
                 self.assertEqual(self.run_.command(), status)
             ensure.assert_called_once_with(self.run_.packages())
