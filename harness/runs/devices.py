@@ -50,9 +50,6 @@ def read(device, settings, side, console, silent=False):
 
 
 class Devices(sides.Run):
-    def packages(self):
-        return super().packages() + userspace.PACKAGES
-
     def build(self, composed, side):
         """Build a side's kernel, and the guest's user space."""
         self.build_kernel(composed, side)

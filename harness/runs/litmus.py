@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 from harness import paths, report, ui
+from harness.guest import userspace
 from harness.runs import ordering
 from harness.runs.ordering import CALL, FENCES, LOCKS, READS, WRITES
 from harness.series import compose
@@ -57,12 +58,7 @@ def herd():
 
 def fetch(folder):
     """Download herd7 and its libraries; a folder with what it needs of them."""
-    options = debian.private(folder, debian.NEWER)
-    if not debian.offered("herdtools7", options):
-        raise ui.Failure(f"apt offers no herdtools7 in {', '.join(debian.NEWER)}")
-    for package in debian.download_all("herdtools7", folder, options):
-        ui.run(["dpkg-deb", "-x", package, folder / "root"], paths.OUT / "log/unpack.log")
-    usr, kept = folder / "root/usr", folder / "kept"
+    usr, kept = userspace.unpack("herdtools7", folder, debian.NEWER)[1] / "usr", folder / "kept"
     for name in ("bin", "share"):
         (kept / name).mkdir(parents=True)
     shutil.move(usr / "bin/herd7", kept / "bin")

@@ -12,12 +12,10 @@ import tempfile
 from pathlib import Path
 
 from harness import paths, ui
-from harness.guest import image, qemu
+from harness.guest import image, qemu, userspace
 from harness.runs import lanes, loop
-from harness.source import debian, kbuild
+from harness.source import kbuild
 
-DEBIAN = {"arm64": "arm64", "arm": "armhf", "x86_64": "amd64", "powerpc": "ppc64el"}    # its names of architectures
-PACKAGE = "busybox-static"
 OPTION = "CONFIG_BLK_DEV_INITRD=y"
 INIT = """\
 #!/bin/busybox sh
@@ -39,15 +37,8 @@ def busybox(arch):
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as work:
-            work = Path(work)
-            options = debian.private(work / "apt", arch=DEBIAN[arch])
-            versions = debian.offered(PACKAGE, options)
-            if not versions:
-                raise ui.Failure(f"apt offers no {PACKAGE} for {DEBIAN[arch]}",
-                                 "the first time needs a network, and apt sources that offer that architecture")
-            package = debian.download(PACKAGE, versions[0], work / "package", options)
-            ui.run(["dpkg-deb", "-x", package, work / "files"], paths.OUT / "log/busybox.log")
-            shutil.move(next(path for path in (work / "files").rglob("busybox") if path.is_file()), kept)
+            _, root = userspace.unpack("busybox-static", Path(work), arch=arch)
+            shutil.move(next(root.glob("**/bin/busybox")), kept)
     return kept
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 from harness import paths, ui
-from harness.guest import qemu
+from harness.guest import qemu, userspace
 from harness.runs import lanes, loop, shell
 
 
@@ -47,7 +47,7 @@ class Shell(unittest.TestCase):
     def test_every_architecture(self):
         for lane in self.known.values():
             cmd = shell.command(lane, "archive")
-            self.assertIn(lane.kernel.arch, shell.DEBIAN)
+            self.assertIn(lane.kernel.arch, userspace.ARCHES)
             self.assertEqual(cmd[0], f"qemu-system-{qemu.MACHINES[lane.kernel.arch].qemu}")
             self.assertIn("mon:stdio", cmd)
             for word in ("kunit.enable=0", *lane.boot):
@@ -89,12 +89,20 @@ class Shell(unittest.TestCase):
         kept = paths.CACHE / "userspace/busybox-arm64"
         kept.parent.mkdir()
         kept.touch()
-        with mock.patch.object(shell.debian, "private") as private:
+        with mock.patch.object(userspace, "unpack") as unpack:
             self.assertEqual(shell.busybox("arm64"), kept)
-            private.assert_not_called()
-        with mock.patch.multiple(shell.debian, private=lambda *_, **__: [], offered=lambda *_: []), \
-                self.assertRaises(ui.Failure):
-            shell.busybox("powerpc")
+            unpack.assert_not_called()
+
+    def test_busybox_of_the_package(self):
+        """The package has another file of that name, which came first on one machine."""
+        def unpack(_package, folder, arch):
+            self.assertEqual(arch, "powerpc")
+            for name in ("usr/share/initramfs-tools/hooks/busybox", "bin/busybox"):
+                (folder / name).parent.mkdir(parents=True)
+                (folder / name).write_text(name, encoding="ascii")
+            return "1", folder
+        with mock.patch.object(userspace, "unpack", unpack):
+            self.assertEqual(shell.busybox("powerpc").read_text(encoding="ascii"), "bin/busybox")
 
     def test_init(self):
         self.assertTrue(shell.INIT.startswith("#!/bin/busybox sh\n"))
