@@ -26,11 +26,6 @@ def program(arch, name, folder, log):
     return path
 
 
-def init(arch, folder, log):
-    """Compile /init; its path."""
-    return program(arch, "init", folder, log)
-
-
 def initramfs(init_program, modules=(), programs=(), others=()):
     """The archive: /init, /modules and /programs in the given order, and other files as (path, file)."""
     files = [("init", init_program), *others]

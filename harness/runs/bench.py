@@ -104,7 +104,7 @@ def build(arch, side, tree):
 
 def measure(wanted, arch, side, modules):
     """Boot one side; its values. A case may be skipped, for a kernel may lack what it measures."""
-    init = image.init(arch, paths.out(USE), paths.log_dir(USE) / f"{arch}.init.log")
+    init = image.program(arch, "init", paths.out(USE), paths.log_dir(USE) / f"{arch}.init.log")
     initrd, log = folder(arch, side) / "initramfs", paths.log_dir(USE) / f"{arch}-{side}.console.log"
     initrd.write_bytes(image.initramfs(init, modules))
     hung = qemu.start(arch, folder(arch, side), initrd, log, BOOT + (BOOT_SERIES if side == "series" else []),

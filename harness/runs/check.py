@@ -255,7 +255,7 @@ def is_shell(path):
 def cmd_check():
     """Everything that a reviewer's robot would say, before it does."""
     exceptions = Exceptions((paths.TOP / "series/check-exceptions").read_text(encoding="utf-8"))
-    kernels = {lane.kernel.name: lane.kernel for lane in lanes.load(paths.BASE).values() if not lane.long}
+    kernels = {lane.kernel.name: lane.kernel for lane in lanes.load().values() if not lane.long}
     composed = compose.prepare()
     todo = list(plans(composed.mails(), list(kernels.values())))
     check = Check(composed, exceptions)

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from harness import paths, ui
-from harness.guest import qemu
+from harness.guest import kernel, qemu
 from harness.runs import lanes
 from harness.source import kbuild
 
@@ -91,10 +91,10 @@ def configure(variant, tree, complete=False):
     text, wanted = options(variant, lanes.defined(tree))
 
     def lost(lines):
-        (build / ".config").write_text(text + "".join(f"{line}\n" for line in lines), encoding="utf-8")
+        config, options = build / ".config", "".join(f"{line}\n" for line in lines)
+        config.write_text(text + options, encoding="utf-8")
         kbuild.make(tree, build, variant.kernel.arch, ["olddefconfig"], paths.log_dir(USE) / f"{variant.name}.config.log")
-        config = (build / ".config").read_text(encoding="utf-8").splitlines()
-        return [line for line in lines if line not in config]
+        return kernel.lost(options, config.read_text(encoding="utf-8"))
 
     missing = lost(wanted)
     if missing and variant.mode == "module":

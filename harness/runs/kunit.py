@@ -65,7 +65,7 @@ def kernel_runs(choice, seconds=0):
 
 def cmd_torture():
     """Build the kernels of the lanes that torture, run each lane for a while, and show what it counted."""
-    known = {name: lane for name, lane in lanes.load(paths.BASE).items() if lane.torture}
+    known = {name: lane for name, lane in lanes.load().items() if lane.torture}
     runs = kernel_runs(Choice(lanes.select(known, os.environ.get("LANES") or "all")), torture.DURATION)
     packages, count = loop.every(runs)
     steps, composed = loop.begin("torture", count, packages, paths.tree_dir())

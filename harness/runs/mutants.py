@@ -121,7 +121,7 @@ def whole(name, lane):
 
 def cmd_mutants():
     """First the series as it is has to pass; then each mutant has to fail."""
-    known = lanes.load(paths.BASE)
+    known = lanes.load()
     mutants = chosen(paths.TOP, known)
     needed = {mutant.lane: known.get(mutant.lane) for mutant in mutants}
     packages = [*kbuild.packages(sorted({lane.kernel.arch for lane in needed.values() if lane})), "patch"]

@@ -130,7 +130,7 @@ def boot(composed, commit, fix, when):
 def cmd_regressions():
     """Boot each fix's test without and with it; any surprise is a failure."""
     text = (paths.base_dir() / "regressions.toml").read_text(encoding="utf-8")
-    fixes = chosen(read(text, lanes.load(paths.BASE)))
+    fixes = chosen(read(text, lanes.load()))
     composed = compose.prepare()
     order = ordered(fixes, composed)
     steps = ui.Steps("regressions", 1 + 2 * len(order))

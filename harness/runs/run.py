@@ -13,7 +13,7 @@ from harness.source import debian
 
 def demonstration():
     """The runs, the quickest first."""
-    first = next(iter(lanes.load(paths.BASE).values()))
+    first = next(iter(lanes.load().values()))
     return [KernelRun(first.kernel, Choice([first])), devices.run(), ddw.run(short=True)]
 
 

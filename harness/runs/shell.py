@@ -59,7 +59,7 @@ def command(lane, archive):
     parameters = [*qemu.parameters(arch), "kunit.enable=0", *lane.boot]
     return [f"qemu-system-{machine.qemu}", "-nodefaults", "-nographic", "-no-reboot", "-serial", "mon:stdio",
             *machine.machine, "-smp", "2", *lane.arguments(),
-            "-kernel", str(lanes.build_dir(lane.kernel) / machine.kernel), "-initrd", str(archive),
+            "-kernel", str(paths.build_dir(lane.kernel.name) / machine.kernel), "-initrd", str(archive),
             "-append", " ".join(parameters)]
 
 
@@ -68,7 +68,7 @@ def build(lane):
     steps, _ = loop.begin("shell", 2, kbuild.packages([lane.kernel.arch]), paths.tree_dir())
     with steps.step(f"build {lane.kernel.name}"):
         lanes.build(lane.kernel)
-    config = lanes.build_dir(lane.kernel) / ".config"
+    config = paths.build_dir(lane.kernel.name) / ".config"
     if OPTION not in config.read_text(encoding="utf-8").splitlines():
         raise ui.Failure(f"kernel {lane.kernel.name} takes no initramfs", f"add {OPTION} to one of its fragments")
     with steps.step("make a user space with Debian's busybox"):
@@ -77,7 +77,7 @@ def build(lane):
 
 def cmd_shell():
     """The exit status of QEMU."""
-    known = lanes.load(paths.BASE)
+    known = lanes.load()
     lane, *_ = lanes.select(known, os.environ.get("LANE") or next(iter(known)))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ui.Failure("make shell needs a terminal, on stdin and on stdout",

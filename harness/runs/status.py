@@ -3,7 +3,6 @@
 
 It is made from series/ and lanes.toml, so it cannot say what the repository does not have.
 """
-from harness import paths
 from harness.runs import lanes
 from harness.ui import Failure
 
@@ -44,7 +43,7 @@ def current(composed):
     text = path.read_text(encoding="utf-8")
     ids = [commit.id for commit in composed.commits]
     titles = {part.name: part.title for part in composed.series.parts.values()}
-    return path, text, replaced(text, table(composed.base.name, ids, titles, lanes.load(paths.BASE).values()))
+    return path, text, replaced(text, table(composed.base.name, ids, titles, lanes.load().values()))
 
 
 def check(composed):

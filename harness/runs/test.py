@@ -20,7 +20,7 @@ OTHERS = {"devices": (devices, "swiotlb"), "ddw": (ddw, "ddw")}
 
 def chosen():
     """(Choice, its runs)."""
-    known = lanes.load(paths.BASE)
+    known = lanes.load()
     found = choice.read(known, {name: part for name, (_, part) in OTHERS.items()})
     return found, kernel_runs(found) + [OTHERS[name][0].run(["series"], short=True) for name in found.others]
 

@@ -77,10 +77,10 @@ class Configuration(Temporary):
 
     def test_lost(self):
         config = "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=m\n"
-        for text, line in (("CONFIG_A=y\n# CONFIG_B is not set\n# CONFIG_D is not set\n# a comment\n", None),
-                           ("CONFIG_C=y\n", "CONFIG_C=y"), ("# CONFIG_A is not set\n", "# CONFIG_A is not set"),
-                           ("CONFIG_E=y\n", "CONFIG_E=y")):
-            self.assertEqual(kernel.lost(text, config), line)
+        for text, lines in (("CONFIG_A=y\n# CONFIG_B is not set\n# CONFIG_D is not set\n# a comment\n", []),
+                           ("CONFIG_C=y\n", ["CONFIG_C=y"]), ("# CONFIG_A is not set\n", ["# CONFIG_A is not set"]),
+                           ("CONFIG_E=y\n", ["CONFIG_E=y"])):
+            self.assertEqual(kernel.lost(text, config), lines)
 
     def configure(self, answer):
         """Configure with a `make olddefconfig` that does this; how often it was called."""
