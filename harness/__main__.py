@@ -58,7 +58,7 @@ def check_base():
 
 
 def main(arguments):
-    """Run one command; its result is the exit status unless it is None or a pair of counts."""
+    """Run one command; its result is the exit status."""
     if len(arguments) != 1 or arguments[0] not in COMMANDS:
         print(f"usage: python3 -m harness {'|'.join(COMMANDS)}", file=sys.stderr)
         return 2
@@ -69,7 +69,7 @@ def main(arguments):
     try:
         check_base()
         with ui.alone(paths.OUT) if builds else contextlib.nullcontext():
-            result = function()
+            return function()
     except ui.Failure as failure:
         ui.say()
         print(failure, file=sys.stderr)
@@ -77,9 +77,6 @@ def main(arguments):
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    if isinstance(result, tuple):
-        return 1 if result[1] else 0
-    return result
 
 
 if __name__ == "__main__":

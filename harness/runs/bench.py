@@ -87,7 +87,6 @@ def rows(wanted, arch, columns):
 
 
 def folder(arch, side):
-    """Objects of one side's kernel."""
     return paths.build_dir(f"{arch}-{side}", USE)
 
 
@@ -120,7 +119,6 @@ def measure(wanted, arch, side, modules):
 
 
 def cmd_bench():
-    """Build, boot and compare."""
     wanted, others = bars(), newer()
     steps, composed = begin("bench", len(SIDES) * (1 + 2 * len(ARCHES)) + 2 * len(others), image.packages(ARCHES))
     values = {}

@@ -102,7 +102,6 @@ class Check:
         self.known, self.failures, self.table = {}, [], []
 
     def fail(self, what, log=None):
-        """Note a failure, and go on."""
         text = f"{what}\n    log: {ui.short(log)}" if log else what
         self.failures.append(text)
         ui.say(f"  FAILED: {text}")
@@ -220,7 +219,6 @@ class Check:
                 self.fail(f"{tool}: {text.splitlines()[0] if text else 'failed'}", log)
 
     def finish(self):
-        """Print the table and the failures; the exit status."""
         return report.show(
             ("patch", *COLUMNS), self.table, [f"FAILED: {text}" for text in self.failures],
             f"{len(self.table)} patches checked, {len(self.failures)} complaints; logs: {ui.short(self.logs)}")

@@ -41,7 +41,6 @@ class Choice:
         return {name: 1 if self.case else count for name, count in lane.suites.items() if self.takes(lane.parts[name], name)}
 
     def takes(self, part, suite):
-        """Whether a suite of a part was chosen."""
         return self.part in ("", part) and self.suite in ("", suite)
 
     def boots(self, lane):

@@ -122,7 +122,6 @@ def pattern(start, size):
 
 class Windows(sides.Run):
     def build(self, composed, side):
-        """Build a side's kernel, and the probe for it."""
         tree = self.build_kernel(composed, side, "modules")
         kernel.modules(tree, self.kernel(side), self.arch, PROBE, self.logs(side) / "ddw_probe.log")
 

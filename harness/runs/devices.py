@@ -51,7 +51,6 @@ def read(device, settings, side, console, silent=False):
 
 class Devices(sides.Run):
     def build(self, composed, side):
-        """Build a side's kernel, and the guest's user space."""
         self.build_kernel(composed, side)
         init, program = self.programs("init", "devices")
         version, files = userspace.files(self.arch)
@@ -60,7 +59,6 @@ class Devices(sides.Run):
         ui.say(f"  with fio {version}")
 
     def boot(self, device, side, _number):
-        """Boot one side with one device; the Outcome."""
         folder, jobs, amount = paths.out(self.name), self.settings["jobs"], self.settings["amount"]
         qemu, disk = [word for text in device.qemu for word in text.split()], folder / "disk"
         if device.disk:

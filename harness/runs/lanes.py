@@ -90,7 +90,6 @@ def fragment(name):
 
 
 def kunit(kernel, use, command, arguments, log, **options):
-    """Call the tree's kunit.py."""
     tree, build_folder = paths.tree_dir(use), paths.build_dir(kernel.name, use)
     cmd = ["python3", tree / "tools/testing/kunit/kunit.py", command, f"--build_dir={build_folder}",
            f"--arch={kernel.arch}", f"--qemu_config={qemu.kunit_config(kernel.arch)}",

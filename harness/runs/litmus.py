@@ -134,19 +134,18 @@ def changed(text, changes):
 # -- verdicts ----------------------------------------------------------------------------------------------------------
 
 
-def judge(name, text, run):
-    """The case of a test in suite herd7; `run` gives the outcome of a text, and its log a name."""
-    case = report.Case("herd7", name)
+def judge(case, text, run):
+    """Judge a test's case of suite herd7; `run` gives the outcome of a text, and its log a name."""
     expected = re.search(r"^ \* Result: (\w+)$", text, re.M)
     expected = expected[1] if expected else "nothing"
+    name, known = case.name, []
     result, flags = run(text, name)
     if result != expected:
         case.fail(f"{result}, but it says Result: {expected}")
     for flag in flags:
         case.fail(f"herd7 says {flag}")
-    if result != "Never":
-        return case
-    known = barriers(text)
+    if result == "Never":
+        known = barriers(text)
     for number, (label, changes) in enumerate(known):
         if run(changed(text, changes), f"{name}.{number}")[0] == "Never":
             case.fail(f"{label} is not needed")
@@ -155,33 +154,29 @@ def judge(name, text, run):
                 lighter = {line: (old, weaker) for line, (old, _) in changes.items()}
                 if run(changed(text, lighter), f"{name}.{number}.{weaker[:7]}")[0] == "Never":
                     case.proofs.append(f"{name}: {weaker} would do for {label}")
-    if case.status == "passed":
+    if known and case.status == "passed":
         case.proofs.append(f"{name}: {result}, and possible without any one of its {len(known)} barriers")
-    return case
 
 
-def tie(name, text, tree):
-    """The case of a test in suite litmus."""
-    case = report.Case("litmus", name)
-    for why in ordering.untied(name, text, tree):
+def tie(case, text, tree):
+    """Judge a test's case of suite litmus."""
+    for why in ordering.untied(case.name, text, tree):
         case.fail(why)
-    return case
 
 
-def attempt(judged, suite, name, *arguments):
-    """The case that a function judges; a Failure of it is the case's failure."""
+def attempt(suite, name, judged, *arguments):
+    """A new case, which a function judges; a Failure of it is the case's failure."""
+    suite.cases.append(report.Case(suite.name, name))
     try:
-        return judged(name, *arguments)
+        judged(suite.cases[-1], *arguments)
     except ui.Failure as failure:
-        case = report.Case(suite, name)
-        case.fail(failure.what)
-        return case
+        suite.cases[-1].fail(failure.what)
 
 
 def run(tree):
     """The Report of all tests, with the memory model and the code of a work tree."""
-    tests, logs = load(), paths.OUT / "log" / paths.BASE / LANE
-    suites = [report.Suite(name, len(tests), True) for name in ("herd7", "litmus")]
+    tests, logs = load(), paths.log_dir() / LANE
+    of_herd, of_ties = suites = [report.Suite(name, len(tests), True) for name in ("herd7", "litmus")]
     result = report.Report(LANE, ui.short(logs), suites, ended=True)
     try:
         command, why = herd(), ""
@@ -191,9 +186,11 @@ def run(tree):
     def execute(text, log):
         return outcome(command, tree / MODEL, text, logs / f"{log}.log")
     for name, text in tests.items():
-        suites[0].cases.append(attempt(judge, "herd7", name, text, execute) if command else
-                               report.Case("herd7", name, "skipped", f"there is no herd7: {why}"))
-        suites[1].cases.append(attempt(tie, "litmus", name, text, tree))
+        if command:
+            attempt(of_herd, name, judge, text, execute)
+        else:
+            of_herd.cases.append(report.Case("herd7", name, "skipped", f"there is no herd7: {why}"))
+        attempt(of_ties, name, tie, text, tree)
     if not tests:
         result.problems.append(f"there is no test in {FOLDER}")
     return result
@@ -208,7 +205,6 @@ def extract(repo, commit, folder):
 
 
 def cmd_litmus():
-    """make litmus."""
     steps = ui.Steps("litmus", 2)
     with steps.step("compose the series"):
         composed = compose.prepare()

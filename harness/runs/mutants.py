@@ -5,8 +5,6 @@ mutant is; one that does not apply, build or run its suite shows nothing and is 
 MUTANTS='swiotlb/* v7s/range-iova' chooses.
 """
 
-import re
-
 from harness import paths, report, ui
 from harness.runs import lanes, litmus, loop, ordering
 from harness.runs.choice import matching
@@ -54,13 +52,8 @@ def verdict(breaks, result, sound):
 
 def crashed(name, result, sound):
     """The case of that name if it is the one in which the guest ended without having said its name."""
-    for suite in result.suites:
-        position = next((i for i, case in enumerate(suite.cases) if re.match(r"case \d+ of ", case.name)), None)
-        before = next((other for other in sound.suites if other.name == suite.name), None)
-        if position is not None and before and position < len(before.cases) \
-                and before.cases[position].full == name:
-            return suite.cases[position]
-    return None
+    ran, whole = ([case for case in boot.cases() if case.suite == name.split(".")[0]] for boot in (result, sound))
+    return next((case for case, same in zip(ran, whole) if same.full == name and case.name.startswith("case ")), None)
 
 
 def patch(mutant, log):

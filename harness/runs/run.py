@@ -18,7 +18,6 @@ def demonstration():
 
 
 def cmd_run():
-    """Run them all; the exit status."""
     runs = demonstration()
     steps = ui.Steps("run", 2 + len(runs) + every(runs)[1])
     with steps.step(f"fetch Linux {paths.BASE} and compose the series"):

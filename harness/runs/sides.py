@@ -196,7 +196,6 @@ class Run:
         return tree
 
     def programs(self, *names):
-        """Compile programs of harness/guest/; their paths."""
         return [image.program(self.arch, name, paths.out(self.name), paths.out(self.name) / f"log/{name}.log")
                 for name in names]
 

@@ -38,7 +38,6 @@ class Break:
     new: str
 
     def text(self, top):
-        """The file's text with the break in it."""
         text = (top / self.file).read_text(encoding="utf-8")
         if text.count(self.old) != 1:
             raise ui.Failure(f"{TABLE}: {self.name}: {self.file} has its old text {text.count(self.old)} times, not once",
@@ -99,7 +98,6 @@ def survives(entry, top):
 
 
 def copy(top, folder):
-    """Copy the repository."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in repository_files():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
