@@ -68,26 +68,9 @@ def bodies(text, function):
     """The bodies of all definitions of a function in C source, without comments, strings and preprocessor lines."""
     text = re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', " ", text, flags=re.S)
     text = re.sub(r"^[ \t]*#(?:.*\\\n)*.*$", "", text, flags=re.M)
-    for match in re.finditer(rf"\b{function}\s*\(", text):
-        end = close(text, match.end() - 1)
-        after = re.compile(r"\s*(?:__\w+(?:\([^()]*\))?\s*)*\{").match(text, end)
-        if after:
-            yield text[after.end():close(text, after.end() - 1) - 1]
-
-
-def close(text, start):
-    """The position after the bracket that closes the one at `start`."""
-    pair, depth = {"(": "()", "{": "{}"}[text[start]], 0
-    for position in range(start, len(text)):
-        depth += (text[position] == pair[0]) - (text[position] == pair[1])
-        if not depth:
-            return position + 1
-    return len(text)
-
-
-def calls_in(body, names):
-    """The calls in a function's body that matter for ordering, and those to `names`."""
-    return [name for name in CALL.findall(body) if ORDERING.fullmatch(name) or name in names]
+    # A definition begins a line, and its brace ends it on the same line or begins a later one.
+    definition = rf"^(?:\S[^\n]*)?\b{function}\s*\([^;{{}}]*\{{(?:([^\n]*)\}}$|(.*?)^\}})"
+    return [match[1] or match[2] or "" for match in re.finditer(definition, text, re.M | re.S)]
 
 
 def untied(name, text, top):
@@ -102,7 +85,8 @@ def untied(name, text, top):
         except OSError as error:
             differences.append(f"{who}: {error.strerror}")
             continue
-        there = [calls_in(body, names) for body in bodies(source, function)]
+        there = [[call for call in CALL.findall(body) if ORDERING.fullmatch(call) or call in names]
+                 for body in bodies(source, function)]
         # A stub for a kernel without the feature has nothing to order.
         there = [calls for calls in there if calls] or there[:1]
         if len(there) != 1:

@@ -51,10 +51,6 @@ def load(top):
         entries = [Break(**entry) for entry in tomllib.loads((top / TABLE).read_text(encoding="utf-8"))["break"]]
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise ui.Failure(f"{TABLE} is wrong: {error}", "compare with the comment at its top") from error
-    names = [entry.name for entry in entries]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ui.Failure(f"{TABLE} has two breaks called {twice[0]}", "give each a name of its own")
     for entry in entries:
         text = entry.text(top)
         try:
