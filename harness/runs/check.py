@@ -146,7 +146,7 @@ class Check:
     def tool(self, name, words, folder=None):
         """(Exit status of a tool in the tree or another folder, what it says, its log, which has this name)."""
         log = self.logs / f"{name}.log"
-        status = ui.run(words, log, cwd=folder or self.tree, check=False)
+        status = ui.run(words, log, cwd=folder or self.tree, env=kbuild.environment(), check=False)
         return status, log.read_text(encoding="utf-8", errors="replace").strip(), log
 
     def checkpatch(self, patch, data):
@@ -192,11 +192,9 @@ class Check:
         for path in files:
             folder, _, name = path.rpartition("/")
             if path.startswith("tools/") and name.endswith(".c") and (self.tree / folder / "Makefile").exists():
-                try:
-                    ui.run(["make", "-C", folder, name[:-2]], self.logs / f"{builds.file_name(patch)}.tools.log",
-                           cwd=self.tree, env=kbuild.environment(), name=f"build of {path}")
-                except ui.Failure as failure:
-                    self.fail(f"{patch}: {failure.what}", failure.log)
+                status, text, log = self.tool(f"{builds.file_name(patch)}.tools", ["make", "-C", folder, name[:-2]])
+                if status:
+                    self.fail(f"{patch}: {path} does not build: {ui.first_error(text)}", log)
 
     def patch(self, plan):
         """All checks of one patch, as a line of the table."""

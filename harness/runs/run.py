@@ -19,10 +19,9 @@ def demonstration():
 
 def cmd_run():
     runs = demonstration()
-    steps = ui.Steps("run", 2 + len(runs) + every(runs)[1])
+    steps = ui.Steps("run", 1 + len(runs) + every(runs)[1])
     with steps.step(f"fetch Linux {paths.BASE} and compose the series"):
         composed = compose.prepare()
-    with steps.step("put the series into a work tree"):
         composed.checkout(composed.tip, paths.tree_dir())
     reports = []
     for run in runs:

@@ -29,7 +29,7 @@ def cmd_test():
     """The exit status: 0 if something passed and nothing failed."""
     found, runs = chosen()
     needed, count = every(runs)
-    steps = ui.Steps("test", 3 + 3 * found.everything + count)
+    steps = ui.Steps("test", 2 + 3 * found.everything + count)
     with steps.step("look for packages"):
         debian.ensure(needed)
     passed, failed, reports = 0, 0, []
@@ -39,13 +39,11 @@ def cmd_test():
                 passed, failed = own_tests()
         with steps.step(f"fetch Linux {paths.BASE} and compose the series"):
             composed = compose.prepare()
+            composed.checkout(composed.tip, paths.tree_dir())
         if found.everything:
             with steps.step("verify the patches"):
                 good, bad = verify.verify(composed)
                 passed, failed = passed + good, failed + bad
-        with steps.step("put the series into a work tree"):
-            composed.checkout(composed.tip, paths.tree_dir())
-        if found.everything:
             with steps.step("run the litmus tests"):
                 reports.append(litmus.run(paths.tree_dir()))
     except ui.Failure as failure:
@@ -53,15 +51,9 @@ def cmd_test():
         return report.finish([], passed, failed + 1)
     reports += [result for run in runs for result in carry_out(run, steps, composed)]
     status = report.finish(reports, passed, failed)
-    if found.everything and not status:
-        note_tested(composed)
-    return status
-
-
-def note_tested(composed):
-    """Write down which tree has passed everything; `make am` says of no other one that it is tested."""
-    if composed.recorded:
+    if found.everything and composed.recorded and not status:     # `make am` says of no other tree that it is tested
         (paths.base_dir() / "tested").write_text(f"{composed.commits[-1].tree}\n", encoding="ascii")
+    return status
 
 
 def own_tests():
