@@ -173,11 +173,18 @@ def attempt(suite, name, judged, *arguments):
         suite.cases[-1].fail(failure.what)
 
 
+def ties(tests, tree):
+    """The suite litmus, with the code of a work tree."""
+    suite = report.Suite("litmus", len(tests), True)
+    for name, text in tests.items():
+        attempt(suite, name, tie, text, tree)
+    return suite
+
+
 def run(tree):
     """The Report of all tests, with the memory model and the code of a work tree."""
-    tests, logs = load(), paths.log_dir() / LANE
-    of_herd, of_ties = suites = [report.Suite(name, len(tests), True) for name in ("herd7", "litmus")]
-    result = report.Report(LANE, ui.short(logs), suites, ended=True)
+    tests, logs, suite = load(), paths.log_dir() / LANE, report.Suite("herd7", None, True)
+    result = report.Report(LANE, ui.short(logs), [suite, ties(tests, tree)], ended=True)
     try:
         command, why = herd(), ""
     except (ui.Failure, OSError) as failure:
@@ -187,10 +194,9 @@ def run(tree):
         return outcome(command, tree / MODEL, text, logs / f"{log}.log")
     for name, text in tests.items():
         if command:
-            attempt(of_herd, name, judge, text, execute)
+            attempt(suite, name, judge, text, execute)
         else:
-            of_herd.cases.append(report.Case("herd7", name, "skipped", f"there is no herd7: {why}"))
-        attempt(of_ties, name, tie, text, tree)
+            suite.cases.append(report.Case("herd7", name, "skipped", f"there is no herd7: {why}"))
     if not tests:
         result.problems.append(f"there is no test in {FOLDER}")
     return result

@@ -6,7 +6,7 @@ MUTANTS='swiotlb/* v7s/range-iova' chooses.
 """
 
 from harness import paths, report, ui
-from harness.runs import lanes, litmus, loop, ordering
+from harness.runs import lanes, litmus, loop
 from harness.runs.choice import matching
 from harness.series import mutants as patches
 from harness.series.mutants import LITMUS
@@ -63,18 +63,8 @@ def patch(mutant, log):
 
 
 def ties():
-    """{litmus.NAME: what differs between that litmus test and the code in the work tree}."""
-    return {f"litmus.{name}": ordering.untied(name, text, paths.tree_dir(USE)) for name, text in litmus.load().items()}
-
-
-def untied(breaks, tied):
-    """killed, survived or invalid, for a mutant of the litmus lane; `tied` is of ties()."""
-    for name in breaks:
-        if name not in tied:
-            return "invalid", f"there is no {name}"
-        if not tied[name]:
-            return "survived", f"{name} agrees with the code"
-    return "killed", ""
+    """The report of the litmus tests that are tied to the code in the work tree."""
+    return report.Report(LITMUS, suites=[litmus.ties(litmus.load(), paths.tree_dir(USE))], ended=True)
 
 
 def hunt(mutant, lane, sound):
@@ -84,7 +74,7 @@ def hunt(mutant, lane, sound):
     try:
         patch(mutant, log)
         if mutant.lane == LITMUS:
-            return (*untied(mutant.breaks, ties()), log)
+            return (*verdict(mutant.breaks, ties(), sound), log)
         lanes.build(lane.kernel, USE, name)
     except ui.Failure as failure:
         return "invalid", failure.what, failure.log
@@ -97,18 +87,14 @@ def hunt(mutant, lane, sound):
 
 
 def whole(name, lane):
-    """The report of a lane on the unbroken tree, which has to pass; there is none for litmus tests."""
-    if name == LITMUS:
-        wrong = [f"{test}: {why}" for test, found in ties().items() for why in found]
-        if wrong:
-            raise ui.Failure(f"lane {name} fails before anything is broken: {wrong[0]}", "make litmus")
-        return None
-    lanes.build(lane.kernel, USE)
-    sound = report.judge(lanes.boot(lane, USE), lane.suites, lane.may_skip)
+    """The report of a lane on the unbroken tree, which has to pass."""
+    if lane:
+        lanes.build(lane.kernel, USE)
+    sound = report.judge(lanes.boot(lane, USE), lane.suites, lane.may_skip) if lane else ties()
     if sound.count("failed"):
         for line in report.summary([sound]):
             ui.say(line)
-        raise ui.Failure(f"lane {name} fails before anything is broken", "make test", sound.log)
+        raise ui.Failure(f"lane {name} fails before anything is broken", "make test" if lane else "make litmus", sound.log)
     return sound
 
 
@@ -125,17 +111,16 @@ def cmd_mutants():
         with steps.step(f"{name}: the series as it is"):
             sound[name] = whole(name, lane)
     rows, bad = [], []
-    try:
-        for mutant in sorted(mutants, key=lambda mutant: list(needed).index(mutant.lane)):
-            with steps.step(mutant.name):
+    for mutant in sorted(mutants, key=lambda mutant: list(needed).index(mutant.lane)):
+        with steps.step(mutant.name):
+            try:
                 result, why, log = hunt(mutant, needed[mutant.lane], sound[mutant.lane])
+            finally:
                 composed.checkout(composed.tip, paths.tree_dir(USE))
-            rows.append((mutant.name, mutant.lane, " ".join(mutant.breaks), result))
-            ui.say(f"  {result}{': ' if why else ''}{why}")
-            if result != "killed":
-                bad.append(f"{result}: {mutant.name}: {mutant.property}\n    {why}"
-                           + (f"\n    log: {ui.short(log)}" if log else ""))
-    finally:
-        composed.checkout(composed.tip, paths.tree_dir(USE))
+        rows.append((mutant.name, mutant.lane, " ".join(mutant.breaks), result))
+        ui.say(f"  {result}{': ' if why else ''}{why}")
+        if result != "killed":
+            bad.append(f"{result}: {mutant.name}: {mutant.property}\n    {why}"
+                       + (f"\n    log: {ui.short(log)}" if log else ""))
     return report.show(("mutant", "lane", "breaks", "result"), rows, bad,
                        f"{len(rows) - len(bad)} killed, {len(bad)} survived or invalid")

@@ -104,7 +104,7 @@ def judged(fix, without_fix, with_fix):
             if status == "missing" and fix.crash:
                 continue
             if named != (status == "failed") or status == "missing":
-                what = "does not fail" if named else {"failed": "fails", "missing": "does not run"}.get(status, status)
+                what = "does not fail" if named else "fails" if status == "failed" else "does not run"
                 bad.append(f"{case.full} {what} without the fix")
         bad += [f"there is no case {name}" for name in fix.cases if name.startswith(f"{suite}.") and not after.find(name)]
     if fix.crash and not any(report_.find(name) for report_ in without_fix.values() for name in fix.cases):

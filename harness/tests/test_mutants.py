@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 from harness import git, paths, report, ui
-from harness.runs import lanes, loop, mutants
+from harness.runs import lanes, litmus, loop, mutants
 from harness.series import mutants as patches
 
 TEXT = """\
@@ -165,7 +165,7 @@ class Command(unittest.TestCase):
                 mock.patch.object(loop.debian, "ensure"), mock.patch.object(patches, "check"), \
                 mock.patch.object(loop.compose, "prepare", lambda: composed), contextlib.redirect_stdout(out):
             status = mutants.cmd_mutants()
-        self.assertGreater(len(checkouts), 1)               # the mutant does not stay
+        self.assertEqual(len(checkouts), 2)                 # the mutant does not stay
         return status, out.getvalue()
 
     def test_killed(self):
@@ -195,10 +195,20 @@ class Command(unittest.TestCase):
 class Litmus(unittest.TestCase):
     """Mutants of the litmus lane."""
 
-    def test_untied(self):
-        self.assertEqual(mutants.untied(["litmus.a"], {"litmus.a": ["differs"]})[0], "killed")
-        self.assertEqual(mutants.untied(["litmus.a"], {"litmus.a": []})[0], "survived")
-        self.assertEqual(mutants.untied(["litmus.a"], {})[0], "invalid")
+    def test_verdict(self):
+        mutant = patches.read("mm/zone", TEXT.replace("demo.second", "litmus.a").replace("arm64-slub", "litmus"))
+        for names, differences, result in ((["a"], ["differs"], "killed"), (["a"], [], "survived"), ([], [], "invalid")):
+            with mock.patch.object(litmus, "load", lambda: dict.fromkeys(names, "")), \
+                    mock.patch.object(mutants, "patch"):
+                with mock.patch.object(litmus.ordering, "untied", lambda *_: []):
+                    sound = mutants.whole("litmus", None)
+                with mock.patch.object(litmus.ordering, "untied", lambda *_: differences):
+                    self.assertEqual(mutants.hunt(mutant, None, sound)[0], result)
+
+    def test_code_that_differs_before_anything_is_broken(self):
+        with mock.patch.object(litmus, "load", lambda: {"a": ""}), mock.patch.object(ui, "say"), \
+                mock.patch.object(litmus.ordering, "untied", lambda *_: ["differs"]), self.assertRaises(ui.Failure):
+            mutants.whole("litmus", None)
 
 
 if __name__ == "__main__":
