@@ -103,11 +103,9 @@ def build(arch, side, tree):
 
 def measure(wanted, arch, side, modules):
     """Boot one side; its values. A case may be skipped, for a kernel may lack what it measures."""
-    init = image.program(arch, "init", paths.out(USE), paths.log_dir(USE) / f"{arch}.init.log")
-    initrd, log = folder(arch, side) / "initramfs", paths.log_dir(USE) / f"{arch}-{side}.console.log"
-    initrd.write_bytes(image.initramfs(init, modules))
-    hung = qemu.start(arch, folder(arch, side), initrd, log, BOOT + (BOOT_SERIES if side == "series" else []),
-                      [*COUNTED, *PROCESSOR.get(arch, [])])
+    log = paths.log_dir(USE) / f"{arch}-{side}.console.log"
+    hung = qemu.start(arch, folder(arch, side), image.archive(arch, paths.out(USE), modules), log,
+                      BOOT + (BOOT_SERIES if side == "series" else []), [*COUNTED, *PROCESSOR.get(arch, [])])
     result = report.guest(log.read_text(encoding="utf-8", errors="replace"), f"{arch}-{side}", ui.short(log), hung)
     report.judge(result, {module.stem: wanted["cases"][module.stem] for module in modules},
                  [case.full for case in result.cases()])

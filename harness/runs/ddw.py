@@ -128,11 +128,10 @@ class Windows(sides.Run):
     def boot(self, scenario, side, number):
         """Boot a scenario; the Outcome. What the guest wrote to its disks is compared here."""
         folder = paths.out(self.name)
-        init, *programs = self.programs("init", "ddw", *(["devices"] if scenario.frames else []))
-        steps, archive = folder / "steps", folder / "initramfs"
+        steps = folder / "steps"
         steps.write_text("".join(f"{name} {line}\n" for name, line, _ in scenario.cases()), encoding="ascii")
-        archive.write_bytes(image.initramfs(init, [self.kernel(side) / PROBE.name / "ddw_probe.ko"], programs,
-                                            [("etc/ddw.steps", steps)]))
+        archive = image.archive(self.arch, folder, [self.kernel(side) / PROBE.name / "ddw_probe.ko"],
+                                ["ddw", *(["devices"] if scenario.frames else [])], [("etc/ddw.steps", steps)])
         for disk in scenario.disks:
             (folder / disk).write_bytes(pattern(0, HALF) + bytes(HALF))
         parameters = [*([] if number % 2 else [self.settings["poison"]]), "DEVICE=eth", f"FRAMES={scenario.frames}"]

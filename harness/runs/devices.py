@@ -52,10 +52,9 @@ def read(device, settings, side, console, silent=False):
 class Devices(sides.Run):
     def build(self, composed, side):
         self.build_kernel(composed, side)
-        init, program = self.programs("init", "devices")
         version, files = userspace.files(self.arch)
         files.append(("etc/devices.fio", paths.TOP / "harness/guest/devices.fio"))
-        (paths.out(self.name) / "initramfs").write_bytes(image.initramfs(init, (), [program], files))
+        image.archive(self.arch, paths.out(self.name), programs=["devices"], others=files)
         ui.say(f"  with fio {version}")
 
     def boot(self, device, side, _number):

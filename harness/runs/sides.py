@@ -195,10 +195,6 @@ class Run:
                     self.logs(side) / f"{self.arch}-{side}", *targets)
         return tree
 
-    def programs(self, *names):
-        return [image.program(self.arch, name, paths.out(self.name), paths.out(self.name) / f"log/{name}.log")
-                for name in names]
-
     def boot_guest(self, side, name, initramfs, parameters, arguments):
         """(The console of a guest, whether it was ended because it was silent.)"""
         log, silent = self.logs(side) / f"{name}.console.log", False

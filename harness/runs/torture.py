@@ -26,12 +26,9 @@ def duration(lane, usual=0):
 
 def boot(lane, seconds):
     """Boot a lane's kernel with the module, and return the Report, not yet judged."""
-    build, arch, logs = paths.build_dir(lane.kernel.name), lane.kernel.arch, paths.log_dir()
-    init, program = (image.program(arch, name, paths.OUT / "guest", logs / f"{arch}.{name}.log")
-                     for name in ("init", "torture"))
-    initrd, log = build / "initramfs", logs / f"{lane.name}.console.log"
-    initrd.write_bytes(image.initramfs(init, programs=[program],
-                                       others=[("torture/swiotlb_torture.ko", build / MODULE)]))
+    build, arch, log = paths.build_dir(lane.kernel.name), lane.kernel.arch, paths.log_dir() / f"{lane.name}.console.log"
+    initrd = image.archive(arch, paths.OUT / "guest", programs=["torture"],
+                           others=[("torture/swiotlb_torture.ko", build / MODULE)])
     hung = qemu.start(arch, build, initrd, log, [*PARAMETERS, f"swiotlb_torture.duration={seconds}", *lane.boot],
                       lane.arguments(), timeout=qemu.TIMEOUT + seconds)
     return report.guest(log.read_text(encoding="utf-8", errors="replace"), lane.name, ui.short(log), hung)

@@ -86,7 +86,7 @@ class Measure(unittest.TestCase):
             self.called = words
             return hung
         with tempfile.TemporaryDirectory() as top, mock.patch.object(paths, "OUT", Path(top)), \
-                mock.patch.object(image, "program"), mock.patch.object(image, "initramfs", return_value=b""), \
+                mock.patch.object(image, "archive"), \
                 mock.patch.object(qemu, "start", start), mock.patch.object(ui, "say"):
             bench.folder("x86_64", "series").mkdir(parents=True)
             paths.log_dir(bench.USE).mkdir(parents=True)

@@ -124,6 +124,14 @@ class Archive(Temporary):
         self.assertEqual((there / "init").stat().st_mode & 0o777, 0o755)
 
 
+    def test_init_is_no_program(self):
+        with mock.patch.object(image, "program", lambda _, name, folder: folder / name), \
+                mock.patch.object(image, "initramfs", return_value=b"cpio") as initramfs:
+            path = image.archive("arm64", self.folder, ["a.ko"], ["ddw"], [("x", "y")])
+        self.assertEqual(path.read_bytes(), b"cpio")
+        initramfs.assert_called_once_with(self.folder / "init", ["a.ko"], [self.folder / "ddw"], [("x", "y")])
+
+
 class Userspace(Temporary):
     """Which files of the packages go into the guest."""
 

@@ -42,8 +42,7 @@ class Boot(unittest.TestCase):
             self.called = words, options
             return hung
         with tempfile.TemporaryDirectory() as folder, mock.patch.object(paths, "OUT", Path(folder)), \
-                mock.patch.object(image, "program", lambda arch, name, *_: name), \
-                mock.patch.object(image, "initramfs", return_value=b""), mock.patch.object(qemu, "start", start):
+                mock.patch.object(image, "archive"), mock.patch.object(qemu, "start", start):
             paths.build_dir("k").mkdir(parents=True)
             paths.log_dir().mkdir(parents=True)
             return report.judge(torture.boot(LANE, seconds), LANE.suites)
