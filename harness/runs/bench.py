@@ -118,21 +118,17 @@ def measure(wanted, arch, side, modules):
 
 def cmd_bench():
     wanted, others = bars(), newer()
-    steps, composed = begin("bench", len(SIDES) * (1 + 2 * len(ARCHES)) + 2 * len(others), image.packages(ARCHES))
+    todo = [(arch, side, paths.tree_dir(USE)) for side in SIDES for arch in ARCHES]
+    todo += [(NEWER_ARCH, side, tree) for side, (_, tree) in others.items()]
+    steps, composed = begin("bench", 2 * len(todo), image.packages(ARCHES))
     values = {}
-
-    def numbers(arch, side, tree):
+    for arch, side, tree in todo:
         with steps.step(f"build {arch}, {side}"):
+            if side in SIDES:
+                composed.checkout(composed.base_commit if side == "base" else composed.tip, tree)
             modules = build(arch, side, tree)
         with steps.step(f"boot {arch}, {side}"):
             values[arch, side] = measure(wanted, arch, side, modules)
-    for side in SIDES:
-        with steps.step(f"put the {side} into a work tree"):
-            composed.checkout(composed.base_commit if side == "base" else composed.tip, paths.tree_dir(USE))
-        for arch in ARCHES:
-            numbers(arch, side, paths.tree_dir(USE))
-    for side, (_, tree) in others.items():
-        numbers(NEWER_ARCH, side, tree)
     kept = report.keep("bench", {f"{arch}-{side}": numbers for (arch, side), numbers in values.items()})
     header = ("arch", "what", *SIDES, "", *(version for version, _ in others.values()), "unit", "bar", "")
     lines = [row for arch in ARCHES

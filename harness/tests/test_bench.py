@@ -149,7 +149,9 @@ class Command(unittest.TestCase):
         self.assertEqual(order, [("arm64", "base", tree), ("x86_64", "base", tree), ("arm64", "series", tree),
                                  ("x86_64", "series", tree), ("x86_64", "7.3", "tree")])
         self.assertEqual(set(kept), {"arm64-base", "x86_64-base", "arm64-series", "x86_64-series", "x86_64-7.3"})
-        self.assertEqual(prepare.return_value.checkout.call_count, 2)
+        given = prepare.return_value
+        self.assertEqual([call.args for call in given.checkout.call_args_list],
+                         [(commit, tree) for commit in (given.base_commit, given.tip) for _ in bench.ARCHES])
         lines = [call.args[0] for call in said.call_args_list if call.args]
         self.assertTrue(any(line.endswith("missed") for line in lines))
 
