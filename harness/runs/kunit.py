@@ -27,7 +27,7 @@ class KernelRun:
         return 1 + len(self.boots)
 
     def measure(self, steps, _composed):
-        """The reports, judged, of all boots; the work tree is the caller's to fill."""
+        """The reports of all boots, and what their cases prove; the work tree is the caller's to fill."""
         with steps.step(f"build {self.name}"):
             lanes.build(self.kernel)
         reports = []
@@ -35,7 +35,7 @@ class KernelRun:
             seconds = self.seconds.get(lane.name)
             with steps.step(f"boot {lane.name}{f', {glob}' if glob else ''}{f' for {seconds} s' if seconds else ''}"):
                 reports.append(self.boot(lane, glob, suites))
-        return reports
+        return reports, [f"  {proof}" for result in reports for case in result.cases() for proof in case.proofs]
 
     def boot(self, lane, glob, suites):
         """One boot; if it cannot even begin, that is in its report."""
@@ -48,13 +48,6 @@ class KernelRun:
         except ui.Failure as failure:
             booted = loop.broken_off(name, failure)
         return lanes.judge(lane, booted, suites, self.case)
-
-    def reports(self, measured):
-        return measured
-
-    def table(self, measured):
-        """What the cases prove, for people."""
-        return [f"  {proof}" for result in measured for case in result.cases() for proof in case.proofs]
 
 
 def kernel_runs(choice, seconds=0):

@@ -6,9 +6,7 @@ A run is an object with
     name                        what it is called if it breaks off
     packages()                  Debian packages that it needs
     steps()                     how many steps measure() takes
-    measure(steps, composed)    builds and boots, with the numbered steps of the user, and returns what came of it
-    reports(measured)           that as Reports, judged
-    table(measured)             that as lines to print
+    measure(steps, composed)    builds and boots, with the numbered steps of the user; (judged Reports, lines to print)
 """
 
 from harness import paths, ui
@@ -35,17 +33,15 @@ def begin(title, count, packages, tree=None):
 
 
 def carry_out(run, steps, composed, show=False):
-    """The reports of a run; one that breaks off is a report that failed. `show` prints its table at once."""
+    """The reports of a run; one that breaks off is a report that failed. `show` prints its lines at once."""
     end = steps.count + run.steps()
     try:
-        measured = run.measure(steps, composed)
+        reports, lines = run.measure(steps, composed)
+        for line in ["", *lines, ""] if show else ():
+            ui.say(line)
     except ui.Failure as failure:
         ui.say(str(failure))
         reports = [broken_off(run.name, failure)]
-    else:
-        reports = run.reports(measured)
-        for line in ["", *run.table(measured), ""] if show else ():
-            ui.say(line)
     steps.count = end
     return reports
 

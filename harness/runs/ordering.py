@@ -33,34 +33,27 @@ SECTION = re.compile(r"([\w./+-]+\.[ch]):(\w+)\(\)$")
 
 def declared(name, text):
     """What the threads stand for: [(thread, file, function, names of calls)]."""
-    models, thread, depth = [], None, 0
-    known = [*READS, *WRITES, *FENCES, *LOCKS]
-    for line in re.sub(r"\(\*\s.*?\*\)", "", text, flags=re.S).splitlines():
-        code, slashes, comment = line.partition("//")
-        comment = comment.strip()
-        start = re.match(r"(P\d+)\(", line)
-        if start:
-            thread, depth, section = start[1], 0, None
-        if not thread:
-            continue
-        where = SECTION.match(comment) if not code.strip() else None
-        calls = [call for call in CALL.findall(code) if call in known]
-        if depth and where:
-            section = (thread, where[1], where[2], [])
-            models.append(section)
-        elif len(calls) > 1:
-            raise ui.Failure(f"litmus test {name}: two calls in one line: {line.strip()}", "give each its line")
-        elif depth and section:
-            if calls and calls[0] in FENCES and slashes and not NAMED.search(comment):
-                raise ui.Failure(f"litmus test {name}: `{line.strip()}` stands for nothing",
-                                 "name the call that it models")
-            section[3].extend(NAMED.findall(comment) if slashes else calls)
-        elif depth and calls and calls[0] in FENCES and not comment:
-            raise ui.Failure(f"litmus test {name}: `{line.strip()}` is in no function",
-                             "name the function before it, or say in a comment whose it is")
-        depth += code.count("{") - code.count("}")
-        if not depth and "}" in code:
-            thread = None
+    models, known = [], [*READS, *WRITES, *FENCES, *LOCKS]
+    text = re.sub(r"\(\*\s.*?\*\)", "", text, flags=re.S)
+    for thread, body in re.findall(r"^(P\d+)\([^{]*\{\n(.*?)^\}", text, re.M | re.S):
+        section = None
+        for line in map(str.strip, body.splitlines()):
+            code, slashes, comment = (part.strip() for part in line.partition("//"))
+            where = SECTION.match(comment) if not code else None
+            calls = [call for call in CALL.findall(code) if call in known]
+            fence = bool(calls) and calls[0] in FENCES
+            if where:
+                section = (thread, where[1], where[2], [])
+                models.append(section)
+            elif len(calls) > 1:
+                raise ui.Failure(f"litmus test {name}: two calls in one line: {line}", "give each its line")
+            elif section and fence and slashes and not NAMED.search(comment):
+                raise ui.Failure(f"litmus test {name}: `{line}` stands for nothing", "name the call that it models")
+            elif section:
+                section[3].extend(NAMED.findall(comment) if slashes else calls)
+            elif fence and not comment:
+                raise ui.Failure(f"litmus test {name}: `{line}` is in no function",
+                                 "name the function before it, or say in a comment whose it is")
     return models
 
 

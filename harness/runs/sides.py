@@ -211,6 +211,11 @@ class Run:
         return len(self.sides) * (1 + len(self.rows))
 
     def measure(self, progress, composed):
+        """Build and boot; the reports, and the table."""
+        outcomes = self.outcomes(progress, composed)
+        return self.reports(outcomes), self.table(outcomes)
+
+    def outcomes(self, progress, composed):
         """Build and boot; the outcomes, which are kept as JSON too."""
         outcomes = {}
         for side in self.sides:

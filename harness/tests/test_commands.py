@@ -56,15 +56,7 @@ class Fake:
             if isinstance(self.outcome, Exception):
                 raise self.outcome
         with steps.step(f"boot {self.name}"):
-            return self.outcome
-
-    def reports(self, measured):
-        """One."""
-        return [measured]
-
-    def table(self, measured):
-        """Proofs."""
-        return [f"{self.name}: {proof}" for case in measured.cases() for proof in case.proofs]
+            return [self.outcome], [f"{self.name}: {proof}" for case in self.outcome.cases() for proof in case.proofs]
 
 
 class Quiet(unittest.TestCase):
@@ -138,10 +130,10 @@ class Kernel(Quiet):
         """What one kernel gives."""
         whole, = kunit.kernel_runs(choice.Choice(list(self.known.values()), **chosen))
         steps = ui.Steps("x", whole.steps())
-        reports = self.quiet(whole.measure, steps, None)
+        reports, lines = self.quiet(whole.measure, steps, None)
         self.assertEqual(steps.count, whole.steps())
-        self.assertEqual(whole.table(reports), ["  so it is"] * len(reports))
-        return sum(report_.count("failed") for report_ in whole.reports(reports))
+        self.assertEqual(lines, ["  so it is"] * len(reports))
+        return sum(report_.count("failed") for report_ in reports)
 
     def test_built_once_and_booted_in_each_lane(self):
         self.assertEqual(self.measured(), 0)
@@ -164,7 +156,7 @@ class Kernel(Quiet):
     def measured_with_failure(self):
         """How many failures there are if the torture lane does not boot."""
         whole, = kunit.kernel_runs(choice.Choice(list(self.known.values())))
-        return sum(report_.count("failed") for report_ in self.quiet(whole.measure, ui.Steps("x", 3), None))
+        return sum(report_.count("failed") for report_ in self.quiet(whole.measure, ui.Steps("x", 3), None)[0])
 
     def test_wrong_duration_is_told_before_anything_is_built(self):
         self.patch(kunit.torture, "duration", mock.Mock(side_effect=ui.Failure("DURATION=xx")))
