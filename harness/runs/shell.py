@@ -55,12 +55,8 @@ def initramfs(arch, folder):
 
 def command(lane, archive):
     """QEMU with the serial console and the monitor on the terminal."""
-    machine, arch = qemu.MACHINES[lane.kernel.arch], lane.kernel.arch
-    parameters = [*qemu.parameters(arch), "kunit.enable=0", *lane.boot]
-    return [f"qemu-system-{machine.qemu}", "-nodefaults", "-nographic", "-no-reboot", "-serial", "mon:stdio",
-            *machine.machine, "-smp", "2", *lane.arguments(),
-            "-kernel", str(paths.build_dir(lane.kernel.name) / machine.kernel), "-initrd", str(archive),
-            "-append", " ".join(parameters)]
+    return qemu.command(lane.kernel.arch, paths.build_dir(lane.kernel.name), archive, ["kunit.enable=0", *lane.boot],
+                        ["-smp", "2", *lane.arguments()], "mon:stdio")
 
 
 def build(lane):
