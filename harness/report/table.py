@@ -24,16 +24,12 @@ def summary(reports):
              *(sum(case.status == status for case in suite.cases) for status in STATUSES))
             for report in reports for suite in report.suites]
     lines = table(("lane", "suite", "cases", *STATUSES), rows) if rows else []
-    for report in reports:
-        lines += skips(report) + failures(report)
-    return lines
-
-
-def skips(report):
-    """A line for each case that was skipped, and for each of which a part was."""
     words = {"skipped": "skipped", "passed": "in part"}
-    return [f"{words[case.status]}: {report.lane}: {case.full}: {case.reason}" for case in report.cases()
-            if case.status in words and case.reason]
+    for report in reports:
+        lines += [f"{words[case.status]}: {report.lane}: {case.full}: {case.reason}" for case in report.cases()
+                  if case.status in words and case.reason]
+        lines += failures(report)
+    return lines
 
 
 def failures(report):

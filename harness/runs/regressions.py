@@ -12,10 +12,9 @@ import tomllib
 from dataclasses import dataclass, replace
 
 from harness import git, paths, report, ui
-from harness.runs import lanes
+from harness.runs import lanes, loop
 from harness.runs.choice import matching
-from harness.series import compose
-from harness.source import debian, kbuild
+from harness.source import kbuild
 
 USE = "regressions"
 
@@ -107,7 +106,7 @@ def judged(fix, without_fix, with_fix):
                 what = "does not fail" if named else "fails" if status == "failed" else "does not run"
                 bad.append(f"{case.full} {what} without the fix")
         bad += [f"there is no case {name}" for name in fix.cases if name.startswith(f"{suite}.") and not after.find(name)]
-    if fix.crash and not any(report_.find(name) for report_ in without_fix.values() for name in fix.cases):
+    if fix.crash and not any(before.find(name) for before in without_fix.values() for name in fix.cases):
         bad.append("the guest ended before any of the cases")
     return rows, [f"{fix.commit}: {why}" for why in bad]
 
@@ -131,13 +130,10 @@ def cmd_regressions():
     """Boot each fix's test without and with it; any surprise is a failure."""
     text = (paths.base_dir() / "regressions.toml").read_text(encoding="utf-8")
     fixes = chosen(read(text, lanes.load()))
-    composed = compose.prepare()
-    order = ordered(fixes, composed)
-    steps = ui.Steps("regressions", 1 + 2 * len(order))
-    with steps.step("look for packages"):
-        debian.ensure(kbuild.packages(sorted({fix.lane.kernel.arch for fix in fixes})))
+    steps, composed = loop.begin("regressions", 2 * len(fixes),
+                                 kbuild.packages(sorted({fix.lane.kernel.arch for fix in fixes})))
     rows, bad = [], []
-    for position, fix in order:
+    for position, fix in ordered(fixes, composed):
         try:
             with steps.step(f"{fix.commit}: without it, in {fix.lane.name}"):
                 before = boot(composed, without(composed, fix), fix, "without")

@@ -183,8 +183,8 @@ class Command(unittest.TestCase):
                                                   types.SimpleNamespace(id="mm/test", commit="2")])
         out = io.StringIO()
         with mock.patch.multiple(regressions, read=lambda *_: [fix()], boot=boot, without=lambda *_: "2 without"), \
-                mock.patch.object(regressions.debian, "ensure"), \
-                mock.patch.object(regressions.compose, "prepare", lambda: composed), contextlib.redirect_stdout(out), \
+                mock.patch("harness.source.debian.ensure"), \
+                mock.patch("harness.series.compose.prepare", lambda: composed), contextlib.redirect_stdout(out), \
                 mock.patch.dict(os.environ, {"FIX": ""}):
             status = regressions.cmd_regressions()
         self.assertEqual(built[0], ("2 without", "without"))
