@@ -2,7 +2,7 @@
 """`make verdicts`: break each verdict of the harness on purpose, and see that its unit tests notice.
 
 harness/tests/breaks.toml has the breaks: a text that a file has exactly once, and what is put in its place. Each is
-made in a copy of the repository, where the tests that name the file run, and then, if none of them fails, all.
+made in a copy of the repository, where the tests that import the file run, and then, if none of them fails, all.
 
 BREAKS='finish*' chooses by name.
 """
@@ -61,10 +61,11 @@ def load(top):
 
 
 def concerned(file, top):
-    """The test modules that speak of a file: of a module by its name, of its package, or of another file by its path."""
+    """The test modules that import a module, or its package, or speak of another file."""
     path = Path(file)
     words = [path.stem, *([path.parent.name] if path.parent.name in ("guest", "report") else [])]
-    speaks = re.compile(rf"\b({'|'.join(words)})\b" if path.suffix == ".py" else re.escape(file))
+    speaks = re.compile(rf"^(?:from|import) harness\b.*\b(?:{'|'.join(words)})\b" if path.suffix == ".py"
+                        else re.escape(file), re.M)
     return [f"{TESTS}/{test.stem}".replace("/", ".") for test in sorted((top / TESTS).glob("test_*.py"))
             if speaks.search(test.read_text(encoding="utf-8"))]
 
