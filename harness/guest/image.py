@@ -7,14 +7,14 @@ import tempfile
 from pathlib import Path
 
 from harness import paths, ui
+from harness.guest import userspace
 from harness.source import kbuild
-
-LIBC = {"arm64": "libc6-dev-arm64-cross", "x86_64": "libc6-dev-amd64-cross", "powerpc": "libc6-dev-ppc64el-cross"}
 
 
 def packages(arches):
     """Packages for the kernel, its guest and the guest's programs."""
-    return kbuild.packages(arches) + [LIBC[arch] for arch in arches if not kbuild.native(arch)]
+    return kbuild.packages(arches) + [f"libc6-dev-{userspace.ARCHES[arch]}-cross" for arch in arches
+                                      if not kbuild.native(arch)]
 
 
 def program(arch, name, folder):
