@@ -64,9 +64,9 @@ def cases(top):
             for name in CASES.findall(path.read_text(encoding="utf-8"))}
 
 
-def words(environ, parts):
+def words(parts):
     """(PART, SUITE, CASE), which exist; a case names its suite. `parts` has the part of each suite."""
-    part, suite, case = (environ.get(name, "").strip() for name in ("PART", "SUITE", "CASE"))
+    part, suite, case = (os.environ.get(name, "").strip() for name in ("PART", "SUITE", "CASE"))
     if case:
         if not re.fullmatch(r"\w+\.\w+", case):
             raise ui.Failure(f"CASE={case} is not of the form suite.case",
@@ -86,12 +86,11 @@ def words(environ, parts):
     return part, suite, case
 
 
-def read(known, others, environ=None):
+def read(known, others):
     """The Choice among the known lanes and the other runs ({name of its suite: part})."""
-    environ = os.environ if environ is None else environ
     parts = {suite: part for lane in known.values() for suite, part in lane.parts.items()} | others
-    part, suite, case = words(environ, parts)
-    names = environ.get("LANES", "").strip()
+    part, suite, case = words(parts)
+    names = os.environ.get("LANES", "").strip()
     named = names not in ("", "all")
     choice = Choice(lanes.select(known, names), part, suite, case, [], not (part or suite or case or named))
     choice.others = [name for name in others if choice.takes(parts[name], name) and not named and not case]
