@@ -12,8 +12,8 @@ from harness.runs import (bench, check, ddw, devices, kunit, litmus, mutants, re
 from harness.series import absorb, am, edit, part
 
 # What is made below OUT and can be made again; a contributor's work trees (edit, part) are not.
-MADE = ("bench", "build", "check", "ddw", "devices", "guest", "kunit", "log", "mutants", "regressions", "report", "shell",
-        "tree", "verdicts")
+MADE = ("bench", "build", "check", "ddw", "devices", "guest", "kunit", "log", "mutants", "regressions", "report",
+        "shell", "tree", "verdicts")
 
 
 def clean():

@@ -26,7 +26,8 @@ def configure(tree, folder, arch, fragments, log):
     kbuild.make(tree, folder, arch, ["olddefconfig"], log)
     missing = lost(text, config.read_text(encoding="utf-8"))
     if missing:
-        raise ui.Failure(f"the kernel's configuration does not take {missing[0]}", f"fix {ui.short(fragments[0].parent)}")
+        raise ui.Failure(f"the kernel's configuration does not take {missing[0]}",
+                         f"fix {ui.short(fragments[0].parent)}")
     wanted.write_text(text, encoding="utf-8")
 
 
@@ -38,7 +39,7 @@ def build(tree, folder, arch, fragments, log, *targets):
 
 
 def modules(tree, folder, arch, source, log, kbuild_text=""):
-    """Build the modules of a folder of this repository, or those that another Kbuild says, for a kernel; their folder."""
+    """Build the modules of a folder of this repository, or those that another Kbuild says; the folder with them."""
     work = folder / source.name
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(source, work)

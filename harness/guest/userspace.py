@@ -20,11 +20,12 @@ ARCHES = {"arm64": "arm64", "arm": "armhf", "x86_64": "amd64", "powerpc": "ppc64
 
 
 def unpack(package, folder, suites=(), arch=""):
-    """Download a package, of other suites or for one of ARCHES, with what it depends on; (version, where it is unpacked)."""
+    """Download a package, of other suites or for one of ARCHES, and what it depends on; (version, where they are)."""
     options = debian.private(folder, suites, ARCHES[arch] if arch else "")
     versions = debian.offered(package, options)
     if not versions:
-        raise ui.Failure(f"apt offers no {package} in {', '.join(suites) or 'its sources'} for {arch or 'this machine'}",
+        where = f"{', '.join(suites) or 'its sources'} for {arch or 'this machine'}"
+        raise ui.Failure(f"apt offers no {package} in {where}",
                          "the first time needs a network, and apt sources that offer it")
     for file in debian.download_all(package, folder, options):
         ui.run(["dpkg-deb", "-x", file, folder / "root"], paths.OUT / "log/unpack.log")

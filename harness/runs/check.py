@@ -154,8 +154,8 @@ class Check:
         file = self.logs / f"{builds.file_name(patch)}.patch"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
-        _, text, log = self.tool(f"{file.stem}.checkpatch", [
-            "perl", "scripts/checkpatch.pl", "--strict", "--terse", "--show-types", "--no-summary", "--color=never", file])
+        _, text, log = self.tool(f"{file.stem}.checkpatch", ["perl", "scripts/checkpatch.pl", "--strict", "--terse",
+                                                             "--show-types", "--no-summary", "--color=never", file])
         result = "ok"
         for line in text.splitlines():
             match = CHECKPATCH.match(line.replace(f"{file}:", "patch:", 1))

@@ -22,7 +22,8 @@ def matching(variable, names, what):
     globs = os.environ.get(variable, "").replace(",", " ").split() or ["*"]
     for glob in globs:
         if not any(fnmatch.fnmatchcase(name, glob) for name in names):
-            raise ui.Failure(f"there is no {what} {glob}".replace(" *", ""), f"{variable}= takes some of: {' '.join(names)}")
+            raise ui.Failure(f"there is no {what} {glob}".replace(" *", ""),
+                             f"{variable}= takes some of: {' '.join(names)}")
     return [name for name in names if any(fnmatch.fnmatchcase(name, glob) for glob in globs)]
 
 

@@ -145,10 +145,9 @@ def boot(lane, use="", glob="", name=None, timeout=None):
     result = report.parse(text, name, ui.short(log))
     if f"timed out after {timeout} seconds" in text:
         result.hung = True
-        of_guest = [line for line in text.splitlines() if line.strip()
-                    and not line.startswith(("stty:", "Command ")) and "] Elapsed time:" not in line]     # not kunit.py's
-        result.problems.append("\n    ".join([f"the guest hung, and was ended after {timeout} s; its last lines:",
-                                              *of_guest[-5:]]))
+        last = [line for line in text.splitlines() if line.strip()                      # without those of kunit.py
+                and not line.startswith(("stty:", "Command ")) and "] Elapsed time:" not in line][-5:]
+        result.problems.append("\n    ".join([f"the guest hung, and was ended after {timeout} s; it said last:", *last]))
     return result
 
 

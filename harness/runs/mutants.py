@@ -94,7 +94,8 @@ def whole(name, lane):
     if sound.count("failed"):
         for line in report.summary([sound]):
             ui.say(line)
-        raise ui.Failure(f"lane {name} fails before anything is broken", "make test" if lane else "make litmus", sound.log)
+        raise ui.Failure(f"lane {name} fails before anything is broken", "make test" if lane else "make litmus",
+                         sound.log)
     return sound
 
 

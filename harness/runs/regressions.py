@@ -83,6 +83,19 @@ def without(composed, fix):
         return repo.out("commit-tree", repo.out("write-tree"), "-p", test.commit, stdin=b"without a fix\n")
 
 
+def surprise(fix, case, status):
+    """What is wrong with how a case ends without the fix."""
+    if status == "missing" and fix.crash:
+        return
+    if case in fix.cases:
+        if status != "failed":
+            yield f"{case} does not fail without the fix"
+    elif status == "failed":
+        yield f"{case} fails without the fix"
+    elif status == "missing":
+        yield f"{case} does not run without the fix"
+
+
 def judged(fix, without_fix, with_fix):
     """Rows of the table, and what is wrong with them, for the reports without and with the fix: {suite: Report}."""
     rows, bad = [], []
@@ -93,19 +106,16 @@ def judged(fix, without_fix, with_fix):
             bad += [f"without the fix: {why}" for why in before.troubles()]
         elif before.ended:
             bad.append(f"{suite}: the guest does not crash without the fix")
+        bad += [f"there is no case {name}" for name in fix.cases
+                if name.startswith(f"{suite}.") and not after.find(name)]
         for case in after.cases():
             was = before.find(case.full)
-            status, named = was.status if was else "missing", case.full in fix.cases
-            if named or status != case.status:
+            status = was.status if was else "missing"
+            if case.full in fix.cases or status != case.status:
                 rows.append((fix.commit, case.full, status, case.status))
             if case.status == "failed":
                 bad.append(f"{case.full} fails with the fix")
-            if status == "missing" and fix.crash:
-                continue
-            if named != (status == "failed") or status == "missing":
-                what = "does not fail" if named else "fails" if status == "failed" else "does not run"
-                bad.append(f"{case.full} {what} without the fix")
-        bad += [f"there is no case {name}" for name in fix.cases if name.startswith(f"{suite}.") and not after.find(name)]
+            bad += surprise(fix, case.full, status)
     if fix.crash and not any(before.find(name) for before in without_fix.values() for name in fix.cases):
         bad.append("the guest ended before any of the cases")
     return rows, [f"{fix.commit}: {why}" for why in bad]

@@ -23,8 +23,8 @@ def table(base, ids, titles, chosen):
             mine = {suite: count for suite, count in lane.suites.items() if lane.parts[suite] == part}
             every, always = every + bool(mine), always + bool(mine and not lane.long)
             suites = mine | suites
-        lines.append(f"| {part} | {titles[part]} | {numbers[0]:04}-{numbers[-1]:04} "
-                     f"| {', '.join(f'`{suite}` {count}' for suite, count in suites.items()) or '-'} | {always}, {every} |")
+        tests = ", ".join(f"`{suite}` {count}" for suite, count in suites.items()) or "-"
+        lines.append(f"| {part} | {titles[part]} | {numbers[0]:04}-{numbers[-1]:04} | {tests} | {always}, {every} |")
     return [*lines, ""]
 
 

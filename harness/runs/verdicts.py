@@ -40,7 +40,7 @@ class Break:
     def text(self, top):
         text = (top / self.file).read_text(encoding="utf-8")
         if text.count(self.old) != 1:
-            raise ui.Failure(f"{TABLE}: {self.name}: {self.file} has its old text {text.count(self.old)} times, not once",
+            raise ui.Failure(f"{TABLE}: {self.name}: {self.file} has its old text not once but {text.count(self.old)} times",
                              "adapt the entry to the file as it is now")
         return text.replace(self.old, self.new)
 
@@ -75,8 +75,9 @@ def passes(top, tests):
     arguments = ["-f", *tests] if tests else ["discover", "-f", "-s", TESTS, "-t", "."]
     environment = {name: value for name, value in os.environ.items() if name not in ("OUT", "BASE", *VARIABLES)}
     try:
-        done = subprocess.run([sys.executable, "-B", "-m", "unittest", *arguments], cwd=top, env=environment, check=False,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT)
+        done = subprocess.run([sys.executable, "-B", "-m", "unittest", *arguments], cwd=top, env=environment,
+                              check=False, timeout=TIMEOUT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == 0 and re.search(rb"^Ran [1-9]", done.stdout, re.M) is not None
