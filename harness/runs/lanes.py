@@ -147,7 +147,8 @@ def boot(lane, use="", glob="", name=None, timeout=None):
         result.hung = True
         last = [line for line in text.splitlines() if line.strip()                      # without those of kunit.py
                 and not line.startswith(("stty:", "Command ")) and "] Elapsed time:" not in line][-5:]
-        result.problems.append("\n    ".join([f"the guest hung, and was ended after {timeout} s; it said last:", *last]))
+        message = f"the guest hung, and was ended after {timeout} s; its last lines:"
+        result.problems.append("\n    ".join([message, *last]))
     return result
 
 
