@@ -40,7 +40,7 @@ class Break:
     def text(self, top):
         text = (top / self.file).read_text(encoding="utf-8")
         if text.count(self.old) != 1:
-            raise ui.Failure(f"{TABLE}: {self.name}: its old text is in {self.file} {text.count(self.old)} times, not 1",
+            raise ui.Failure(f"{TABLE}: {self.name}: its old text is {text.count(self.old)} times in {self.file}",
                              "adapt the entry to the file as it is now")
         return text.replace(self.old, self.new)
 
