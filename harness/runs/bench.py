@@ -2,8 +2,8 @@
 """`make bench`: the modules in bench/, on the base and on the series, side by side, and on newer kernels.
 
 QEMU's -icount shift=0 makes a virtual nanosecond of every instruction, so the numbers are counts of
-instructions; they are the same on every machine with the same compiler. A newer kernel, of which
-KERNEL_SRC_6_12=path/to/linux names an unpacked tree, runs bench_swiotlb.c only.
+instructions; they are the same on every machine with the same compiler. Newer kernels run
+bench_swiotlb.c only.
 """
 
 import os
@@ -14,13 +14,12 @@ from pathlib import Path
 from harness import paths, report, ui
 from harness.guest import image, kernel, qemu
 from harness.runs.loop import begin
-from harness.source import base
+from harness.source import newer
 
 USE = "bench"
 SOURCE = paths.TOP / "bench"
 SIDES = ("base", "series")
 ARCHES = ("arm64", "x86_64")
-NEWER = ("6.12", "7.3")
 NEWER_ARCH = "x86_64"
 COUNTED = ["-icount", "shift=0,sleep=off", "-smp", "1"]
 PROCESSOR = {"x86_64": ["-cpu", "qemu64"]}              # it copies with plain moves, not with one long instruction
@@ -32,22 +31,13 @@ def bars():
     return tomllib.loads((paths.base_dir() / USE / "bars.toml").read_text(encoding="utf-8"))
 
 
-def newer():
-    """{name: (version, tree)} of newer kernels that the user gives; a line for each other."""
-    trees = {}
-    for name in NEWER:
-        variable = f"KERNEL_SRC_{name.replace('.', '_')}"
-        given = os.environ.get(variable)
-        if not given:
-            ui.say(f"Linux {name} is left out: {variable} does not name an unpacked tree of it")
-            continue
-        tree = Path(given).expanduser().resolve()
-        makefile = tree / "Makefile"
-        version = base.kernel_version(makefile.read_bytes()) if makefile.is_file() else None
-        if not version:
-            raise ui.Failure(f"{variable}={given} is no unpacked kernel tree", "unpack it, and give its path")
-        trees[name] = version, tree
-    return trees
+def given():
+    """Refuse sources of newer kernels that are not there."""
+    for variable in map(newer.variable, newer.NAMES):
+        path = os.environ.get(variable)
+        if path and not Path(path).expanduser().exists():
+            raise ui.Failure(f"{variable}: there is no {path}",
+                             "give a linux-source package, a tarball or an unpacked tree")
 
 
 def spreads(values):
@@ -94,8 +84,8 @@ def build(arch, side, tree):
     """Build one side's kernel and the modules for it; returns the modules."""
     log = paths.log_dir(USE) / f"{arch}-{side}"
     names = ["common", arch] if side in SIDES else ["common", arch, "newer"]
-    kernel.build(tree, folder(arch, side), arch, [paths.base_dir() / USE / f"{name}.config" for name in names], log,
-                 "modules")
+    fragments = [paths.base_dir() / USE / f"{name}.config" for name in names]
+    kernel.build(tree, folder(arch, side), arch, [path for path in fragments if path.exists()], log, "modules")
     work = kernel.modules(tree, folder(arch, side), arch, SOURCE, f"{log}.modules.log",
                           "" if side in SIDES else "obj-m := bench_swiotlb.o\n")
     return sorted(work.glob("*.ko"))
@@ -117,10 +107,14 @@ def measure(wanted, arch, side, modules):
 
 
 def cmd_bench():
-    wanted, others = bars(), newer()
+    given()
+    wanted = bars()
+    steps, composed = begin("bench", 1 + 2 * (len(SIDES) * len(ARCHES) + len(newer.NAMES)), image.packages(ARCHES))
+    with steps.step("look for newer kernels"):
+        others = newer.sources()
     todo = [(arch, side, paths.tree_dir(USE)) for side in SIDES for arch in ARCHES]
-    todo += [(NEWER_ARCH, side, tree) for side, (_, tree) in others.items()]
-    steps, composed = begin("bench", 2 * len(todo), image.packages(ARCHES))
+    todo += [(NEWER_ARCH, side, tree) for side, (tree, _) in others.items()]
+    steps.total = steps.count + 2 * len(todo)
     values = {}
     for arch, side, tree in todo:
         with steps.step(f"build {arch}, {side}"):
@@ -130,7 +124,7 @@ def cmd_bench():
         with steps.step(f"boot {arch}, {side}"):
             values[arch, side] = measure(wanted, arch, side, modules)
     kept = report.keep("bench", {f"{arch}-{side}": numbers for (arch, side), numbers in values.items()})
-    header = ("arch", "what", *SIDES, "", *(version for version, _ in others.values()), "unit", "bar", "")
+    header = ("arch", "what", *SIDES, "", *(version for _, version in others.values()), "unit", "bar", "")
     lines = [row for arch in ARCHES
              for row in rows(wanted, arch, [values.get((arch, side), {}) for side in (*SIDES, *others)])]
     for line in ["", *report.table(header, lines)]:
