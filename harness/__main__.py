@@ -7,13 +7,13 @@ import signal
 import sys
 
 from harness import paths, ui
-from harness.runs import (bench, check, ddw, devices, litmus, mutants, regressions, run, shell, test, torture,
-                          verdicts, verify)
+from harness.runs import (bench, check, ddw, devices, kunit, litmus, mutants, regressions, run, shell, test, verdicts,
+                          verify)
 from harness.series import absorb, am, edit, part
 
 # What is made below OUT and can be made again; a contributor's work trees (edit, part) are not.
-MADE = ("bench", "build", "check", "ddw", "devices", "guest", "kunit", "log", "mutants", "regressions", "report", "shell",
-        "tree", "verdicts")
+MADE = ("bench", "build", "check", "ddw", "devices", "guest", "kunit", "log", "mutants", "regressions", "report",
+        "shell", "tree", "verdicts")
 
 
 def clean():
@@ -40,7 +40,7 @@ COMMANDS = {
     "bench": (bench.cmd_bench, True),
     "devices": (devices.cmd_devices, True),
     "ddw": (ddw.cmd_ddw, True),
-    "torture": (torture.cmd_torture, True),
+    "torture": (kunit.cmd_torture, True),
     "check": (check.cmd_check, True),
     "mutants": (mutants.cmd_mutants, True),
     "litmus": (litmus.cmd_litmus, False),
@@ -58,7 +58,7 @@ def check_base():
 
 
 def main(arguments):
-    """Run one command; its result is the exit status unless it is None or a pair of counts."""
+    """Run one command; its result is the exit status."""
     if len(arguments) != 1 or arguments[0] not in COMMANDS:
         print(f"usage: python3 -m harness {'|'.join(COMMANDS)}", file=sys.stderr)
         return 2
@@ -69,7 +69,7 @@ def main(arguments):
     try:
         check_base()
         with ui.alone(paths.OUT) if builds else contextlib.nullcontext():
-            result = function()
+            return function()
     except ui.Failure as failure:
         ui.say()
         print(failure, file=sys.stderr)
@@ -77,9 +77,6 @@ def main(arguments):
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    if isinstance(result, tuple):
-        return 1 if result[1] else 0
-    return result
 
 
 if __name__ == "__main__":

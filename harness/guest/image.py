@@ -7,28 +7,31 @@ import tempfile
 from pathlib import Path
 
 from harness import paths, ui
+from harness.guest import userspace
 from harness.source import kbuild
-
-LIBC = {"arm64": "libc6-dev-arm64-cross", "x86_64": "libc6-dev-amd64-cross", "powerpc": "libc6-dev-ppc64el-cross"}
 
 
 def packages(arches):
     """Packages for the kernel, its guest and the guest's programs."""
-    return kbuild.packages(arches) + [LIBC[arch] for arch in arches if not kbuild.native(arch)]
+    return kbuild.packages(arches) + [f"libc6-dev-{userspace.ARCHES[arch]}-cross" for arch in arches
+                                      if not kbuild.native(arch)]
 
 
-def program(arch, name, folder, log):
+def program(arch, name, folder):
     """Compile harness/guest/NAME.c; its path."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{arch}"
     ui.run([f"{kbuild.prefix(arch)}gcc", "-static", "-Os", "-s", "-Wall", "-Werror", "-o", path,
-            paths.TOP / f"harness/guest/{name}.c"], log, name=f"build of {name} for {arch}")
+            paths.TOP / f"harness/guest/{name}.c"], paths.OUT / f"log/{path.name}.log", name=f"build of {path.name}")
     return path
 
 
-def init(arch, folder, log):
-    """Compile /init; its path."""
-    return program(arch, "init", folder, log)
+def archive(arch, folder, modules=(), programs=(), others=()):
+    """Write the initramfs of a guest with init.c and these programs of harness/guest/ below a folder; its path."""
+    init, *compiled = [program(arch, name, folder) for name in ("init", *programs)]
+    path = folder / "initramfs"
+    path.write_bytes(initramfs(init, modules, compiled, others))
+    return path
 
 
 def initramfs(init_program, modules=(), programs=(), others=()):

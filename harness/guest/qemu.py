@@ -52,13 +52,16 @@ def kunit_config(arch):
     return path
 
 
-def start(arch, build, initrd, log, arguments=(), qemu=(), watch=None, timeout=TIMEOUT):
-    """Boot a kernel with an initramfs, and wait until the guest ends, or `watch` raises; whether it had to be ended."""
+def command(arch, build, initrd, arguments=(), qemu=(), serial="stdio"):
+    """QEMU with a kernel and an initramfs; parameters of the kernel, QEMU's arguments, and where the console is."""
     machine = MACHINES[arch]
-    status = ui.run(["timeout", "--kill-after=10", str(timeout), f"qemu-system-{machine.qemu}", "-nodefaults",
-                     "-nographic", "-no-reboot", "-serial", "stdio", *machine.machine, *qemu,
-                     "-kernel", build / machine.kernel, "-initrd", initrd,
-                     "-append", " ".join([*parameters(arch), *arguments])],
-                    log, check=False, watch=watch, name=f"boot of {arch}")
-    return status in TIMED_OUT
+    return [f"qemu-system-{machine.qemu}", "-nodefaults", "-nographic", "-no-reboot", "-serial", serial,
+            *machine.machine, *qemu, "-kernel", build / machine.kernel, "-initrd", initrd,
+            "-append", " ".join([*parameters(arch), *arguments])]
 
+
+def start(arch, build, initrd, log, arguments=(), qemu=(), watch=None, timeout=TIMEOUT):
+    """Boot a kernel, and wait until the guest ends, or `watch` raises; whether it had to be ended."""
+    status = ui.run(["timeout", "--kill-after=10", str(timeout), *command(arch, build, initrd, arguments, qemu)], log,
+                    check=False, watch=watch, name=f"boot of {arch}")
+    return status in TIMED_OUT

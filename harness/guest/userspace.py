@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""fio and its libraries of another architecture, from Debian's packages through this machine's apt sources.
+"""Programs of Debian's for guests, of another architecture or a newer release, through this machine's apt sources.
 
-mmdebstrap unpacks fio and all that it depends on into a temporary folder; nothing foreign runs, the machine's own
-packages stay as they are, and no privilege is needed. What fio is linked to, 85 of 240 MB, is kept in CACHE by
-version, and serves without a network.
+Packages are downloaded and unpacked into a temporary folder; nothing foreign runs, the machine's own packages stay as
+they are, and no privilege is needed. Of fio, what it is linked to is kept in CACHE by version, and serves without a
+network.
 """
 
 import re
@@ -13,18 +13,29 @@ import tempfile
 from pathlib import Path
 
 from harness import paths, ui
-from harness.source import kbuild
+from harness.source import debian, kbuild
 
-PACKAGES = ["mmdebstrap"]
 PROGRAM = "usr/bin/fio"
-DEBIAN = {"arm64": "arm64", "x86_64": "amd64"}      # Debian's names of the architectures
-APT = Path("/etc/apt")
+ARCHES = {"arm64": "arm64", "arm": "armhf", "x86_64": "amd64", "powerpc": "ppc64el"}     # Debian's names of them
+
+
+def unpack(package, folder, suites=(), arch=""):
+    """Download a package, of other suites or for one of ARCHES, and what it depends on; (version, where they are)."""
+    options = debian.private(folder, suites, ARCHES[arch] if arch else "")
+    versions = debian.offered(package, options)
+    if not versions:
+        where = f"{', '.join(suites) or 'its sources'} for {arch or 'this machine'}"
+        raise ui.Failure(f"apt offers no {package} in {where}",
+                         "the first time needs a network, and apt sources that offer it")
+    for file in debian.download_all(package, folder, options):
+        ui.run(["dpkg-deb", "-x", file, folder / "root"], paths.OUT / "log/unpack.log")
+    return versions[0], folder / "root"
 
 
 def files(arch):
     """(Version of fio, [(path in the guest, file)]), fetched if it was not yet."""
     place = paths.CACHE / "userspace"
-    known = sorted(place.glob(f"fio_*_{DEBIAN[arch]}"), key=lambda path: path.stat().st_mtime)
+    known = sorted(place.glob(f"fio_*_{ARCHES[arch]}"), key=lambda path: path.stat().st_mtime)
     folder = known[-1] if known else fetch(arch, place)
     return folder.name.split("_")[1], [(str(path.relative_to(folder)), path)
                                        for path in sorted(folder.rglob("*")) if path.is_file()]
@@ -33,30 +44,13 @@ def files(arch):
 def fetch(arch, place):
     """Unpack the packages, and keep what fio needs."""
     place.mkdir(parents=True, exist_ok=True)
-    debian, log = DEBIAN[arch], paths.OUT / "log/userspace.log"
-    sources = [path for path in [APT / "sources.list", *sorted(APT.glob("sources.list.d/*"))]
-               if path.suffix in (".list", ".sources") and path.is_file() and path.stat().st_size]
     with tempfile.TemporaryDirectory(dir=place) as work:
-        root, kept, settings = Path(work) / "root", Path(work) / "kept", Path(work) / "apt.conf"
-        with open(settings, "wb") as out:               # proxies and the like
-            subprocess.run(["apt-config", "dump", "Acquire"], stdout=out, check=True)
-        try:
-            ui.run(["mmdebstrap", "--variant=extract", "--mode=chrootless", f"--architectures={debian}",
-                    "--include=fio", f"--aptopt={settings}", "--skip=cleanup/apt", "", root, *sources],
-                   log, env={"LC_ALL": "C", "TMPDIR": work}, name=f"download of fio for {debian}")
-        except ui.Failure as failure:
-            raise ui.Failure(f"apt cannot get fio for {debian}: {failure.what}",
-                             f"the first time needs a network, and apt sources that offer {debian}", log) from failure
+        version, root = unpack("fio", Path(work), arch=arch)
+        kept = Path(work) / "kept"
         for path, file in needed(root, kbuild.prefix(arch)).items():
             (kept / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, kept / path)
-        return kept.rename(place / f"fio_{version(root)}_{debian}")
-
-
-def version(root):
-    """That of fio, without an epoch, which is no part of a file's name."""
-    package = next(root.glob("var/cache/apt/archives/fio_*.deb"))
-    return package.name.split("_")[1].rpartition("%3a")[2]
+        return kept.rename(place / f"fio_{version.rpartition(':')[2]}_{ARCHES[arch]}")
 
 
 def needed(root, prefix):

@@ -53,7 +53,6 @@ class Case:
         return f"{self.suite}.{self.name}"
 
     def fail(self, why):
-        """One more reason for which this case failed."""
         self.status = "failed"
         self.problems.append(why)
 
@@ -80,7 +79,6 @@ class Report:
     done: bool = None                   # whether /init did all of its work; None: it did not say so
 
     def cases(self):
-        """All cases, in order."""
         return [case for suite in self.suites for case in suite.cases]
 
     def find(self, full):
@@ -135,7 +133,6 @@ class Reader:
             self.lines.append(line)
 
     def begin(self, name):
-        """A suite begins."""
         self.outside()
         self.suite, self.parameters = Suite(name), []
         self.report.suites.append(self.suite)
@@ -211,7 +208,6 @@ def assign(case, lines):
 
 
 def take_note(case, who, text, announced):
-    """One note of a case."""
     kind, _, rest = text.partition(": ")
     value, stats = VALUE.match(text), STATS.search(text)
     if kind == "expect":

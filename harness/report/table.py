@@ -24,16 +24,12 @@ def summary(reports):
              *(sum(case.status == status for case in suite.cases) for status in STATUSES))
             for report in reports for suite in report.suites]
     lines = table(("lane", "suite", "cases", *STATUSES), rows) if rows else []
-    for report in reports:
-        lines += skips(report) + failures(report)
-    return lines
-
-
-def skips(report):
-    """A line for each case that was skipped, and for each of which a part was."""
     words = {"skipped": "skipped", "passed": "in part"}
-    return [f"{words[case.status]}: {report.lane}: {case.full}: {case.reason}" for case in report.cases()
-            if case.status in words and case.reason]
+    for report in reports:
+        lines += [f"{words[case.status]}: {report.lane}: {case.full}: {case.reason}" for case in report.cases()
+                  if case.status in words and case.reason]
+        lines += failures(report)
+    return lines
 
 
 def failures(report):
@@ -48,10 +44,17 @@ def failures(report):
     return lines + ([f"    log: {report.log}"] if lines and report.log else [])
 
 
+def show(header, rows, bad, last):
+    """Print a table, what is wrong, and the closing line; the exit status."""
+    ui.say()
+    for line in [*table(header, rows), *bad, last]:
+        ui.say(line)
+    return 1 if bad or not rows else 0
+
+
 def finish(reports, passed=0, failed=0):
     """Print the summary and the closing line; the exit status is that of the closing line."""
-    ui.say()
-    for line in summary(reports):
+    for line in ["", *summary(reports)]:
         ui.say(line)
     ui.say(f"logs: {ui.short(paths.OUT / 'log' / paths.BASE)}, reports: {ui.short(paths.OUT / 'report')}")
     passed += sum(report.count("passed") for report in reports)

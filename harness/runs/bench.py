@@ -6,17 +6,15 @@ instructions; they are the same on every machine with the same compiler. Newer k
 bench_swiotlb.c only.
 """
 
-import json
 import os
 import re
-import shutil
 import tomllib
 from pathlib import Path
 
 from harness import paths, report, ui
 from harness.guest import image, kernel, qemu
-from harness.series import compose
-from harness.source import debian, kbuild, newer
+from harness.runs.loop import begin
+from harness.source import newer
 
 USE = "bench"
 SOURCE = paths.TOP / "bench"
@@ -30,7 +28,6 @@ BOOT_SERIES = ["swiotlb_overflow=2G,100"]
 
 
 def bars():
-    """What bars.toml says."""
     return tomllib.loads((paths.base_dir() / USE / "bars.toml").read_text(encoding="utf-8"))
 
 
@@ -80,7 +77,6 @@ def rows(wanted, arch, columns):
 
 
 def folder(arch, side):
-    """Objects of one side's kernel."""
     return paths.build_dir(f"{arch}-{side}", USE)
 
 
@@ -90,67 +86,48 @@ def build(arch, side, tree):
     names = ["common", arch] if side in SIDES else ["common", arch, "newer"]
     fragments = [paths.base_dir() / USE / f"{name}.config" for name in names]
     kernel.build(tree, folder(arch, side), arch, [path for path in fragments if path.exists()], log, "modules")
-    work = folder(arch, side) / "dma-reach-bench"
-    shutil.rmtree(work, ignore_errors=True)
-    shutil.copytree(SOURCE, work)
-    if side not in SIDES:
-        (work / "Kbuild").write_text("obj-m := bench_swiotlb.o\n", encoding="ascii")
-    kbuild.make(tree, folder(arch, side), arch, [f"M={work}", "modules"], f"{log}.modules.log",
-                name=f"modules for {arch}-{side}")
+    work = kernel.modules(tree, folder(arch, side), arch, SOURCE, f"{log}.modules.log",
+                          "" if side in SIDES else "obj-m := bench_swiotlb.o\n")
     return sorted(work.glob("*.ko"))
 
 
 def measure(wanted, arch, side, modules):
     """Boot one side; its values. A case may be skipped, for a kernel may lack what it measures."""
-    init = image.init(arch, paths.out(USE), paths.log_dir(USE) / f"{arch}.init.log")
-    initrd, log = folder(arch, side) / "initramfs", paths.log_dir(USE) / f"{arch}-{side}.console.log"
-    initrd.write_bytes(image.initramfs(init, modules))
-    hung = qemu.start(arch, folder(arch, side), initrd, log, BOOT + (BOOT_SERIES if side == "series" else []),
-                      [*COUNTED, *PROCESSOR.get(arch, [])])
+    log = paths.log_dir(USE) / f"{arch}-{side}.console.log"
+    hung = qemu.start(arch, folder(arch, side), image.archive(arch, paths.out(USE), modules), log,
+                      BOOT + (BOOT_SERIES if side == "series" else []), [*COUNTED, *PROCESSOR.get(arch, [])])
     result = report.guest(log.read_text(encoding="utf-8", errors="replace"), f"{arch}-{side}", ui.short(log), hung)
     report.judge(result, {module.stem: wanted["cases"][module.stem] for module in modules},
                  [case.full for case in result.cases()])
-    for line in report.summary([result]) if result.count("failed") else ():
-        ui.say(line)
     if result.count("failed"):
+        for line in report.summary([result]):
+            ui.say(line)
         raise ui.Failure(f"{arch}-{side} was not measured", "read its console", log)
     return result.values()
 
 
 def cmd_bench():
-    """Build, boot and compare."""
     given()
     wanted = bars()
-    steps = ui.Steps("bench", 3 + len(SIDES) * (1 + 2 * len(ARCHES)) + 2 * len(newer.NAMES))
-    with steps.step("look for packages"):
-        debian.ensure(image.packages(ARCHES))
-    with steps.step("compose the series"):
-        tip = compose.prepare()
+    steps, composed = begin("bench", 1 + 2 * (len(SIDES) * len(ARCHES) + len(newer.NAMES)), image.packages(ARCHES))
     with steps.step("look for newer kernels"):
         others = newer.sources()
-    steps.total -= 2 * (len(newer.NAMES) - len(others))
+    todo = [(arch, side, paths.tree_dir(USE)) for side in SIDES for arch in ARCHES]
+    todo += [(NEWER_ARCH, side, tree) for side, (tree, _) in others.items()]
+    steps.total = steps.count + 2 * len(todo)
     values = {}
-
-    def numbers(arch, side, tree):
+    for arch, side, tree in todo:
         with steps.step(f"build {arch}, {side}"):
+            if side in SIDES:
+                composed.checkout(composed.base_commit if side == "base" else composed.tip, tree)
             modules = build(arch, side, tree)
         with steps.step(f"boot {arch}, {side}"):
             values[arch, side] = measure(wanted, arch, side, modules)
-    for side in SIDES:
-        with steps.step(f"put the {side} into a work tree"):
-            tip.checkout(tip.base_commit if side == "base" else tip.tip, paths.tree_dir(USE))
-        for arch in ARCHES:
-            numbers(arch, side, paths.tree_dir(USE))
-    for side, (tree, _) in others.items():
-        numbers(NEWER_ARCH, side, tree)
-    kept = paths.report_dir() / "bench.json"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps({f"{arch}-{side}": numbers for (arch, side), numbers in values.items()}, indent=1)
-                    + "\n", encoding="utf-8")
+    kept = report.keep("bench", {f"{arch}-{side}": numbers for (arch, side), numbers in values.items()})
     header = ("arch", "what", *SIDES, "", *(version for _, version in others.values()), "unit", "bar", "")
-    ui.say()
-    for line in report.table(header, [row for arch in ARCHES for row in rows(
-            wanted, arch, [values.get((arch, side), {}) for side in (*SIDES, *others)])]):
+    lines = [row for arch in ARCHES
+             for row in rows(wanted, arch, [values.get((arch, side), {}) for side in (*SIDES, *others)])]
+    for line in ["", *report.table(header, lines)]:
         ui.say(line)
     ui.say("With -icount shift=0 one ns is one instruction.")
     if others:

@@ -102,7 +102,6 @@ class Check:
         self.known, self.failures, self.table = {}, [], []
 
     def fail(self, what, log=None):
-        """Note a failure, and go on."""
         text = f"{what}\n    log: {ui.short(log)}" if log else what
         self.failures.append(text)
         ui.say(f"  FAILED: {text}")
@@ -144,15 +143,21 @@ class Check:
             composed.checkout(composed.tip, self.tree)
             self.link(f"{plan.commit.part} alone", plan.variants[0], False)
 
+    def tool(self, name, words, folder=None):
+        """(Exit status of a tool in the tree or another folder, what it says, its log, which has this name)."""
+        log = self.logs / f"{name}.log"
+        status = ui.run(words, log, cwd=folder or self.tree, env=kbuild.environment(), check=False)
+        return status, log.read_text(encoding="utf-8", errors="replace").strip(), log
+
     def checkpatch(self, patch, data):
         """The base's checkpatch on the patch as a user gets it."""
-        file, log = (self.logs / f"{builds.file_name(patch)}.{end}" for end in ("patch", "checkpatch.log"))
+        file = self.logs / f"{builds.file_name(patch)}.patch"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
-        ui.run(["perl", "scripts/checkpatch.pl", "--strict", "--terse", "--show-types", "--no-summary",
-                "--color=never", file], log, cwd=self.tree, check=False)
+        _, text, log = self.tool(f"{file.stem}.checkpatch", ["perl", "scripts/checkpatch.pl", "--strict", "--terse",
+                                                             "--show-types", "--no-summary", "--color=never", file])
         result = "ok"
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in text.splitlines():
             match = CHECKPATCH.match(line.replace(f"{file}:", "patch:", 1))
             if match is None and line.strip():
                 result = self.fail(f"{patch}: checkpatch: {line}", log)
@@ -166,9 +171,8 @@ class Check:
                    and self.composed.base.repo.resolve(f"{self.composed.base_commit}:{name}") is None]
         if not sources:
             return "-"
-        log = self.logs / f"{builds.file_name(patch)}.kernel-doc.log"
-        status = ui.run(["perl", "scripts/kernel-doc", "-none", *sources], log, cwd=self.tree, check=False)
-        text = log.read_text(encoding="utf-8", errors="replace").strip()
+        status, text, log = self.tool(f"{builds.file_name(patch)}.kernel-doc",
+                                      ["perl", "scripts/kernel-doc", "-none", *sources])
         if status or text:
             return self.fail(f"{patch}: kernel-doc: {text.splitlines()[0] if text else status}", log)
         return "ok"
@@ -188,11 +192,9 @@ class Check:
         for path in files:
             folder, _, name = path.rpartition("/")
             if path.startswith("tools/") and name.endswith(".c") and (self.tree / folder / "Makefile").exists():
-                try:
-                    ui.run(["make", "-C", folder, name[:-2]], self.logs / f"{builds.file_name(patch)}.tools.log",
-                           cwd=self.tree, env=kbuild.environment(), name=f"build of {path}")
-                except ui.Failure as failure:
-                    self.fail(f"{patch}: {failure.what}", failure.log)
+                status, text, log = self.tool(f"{builds.file_name(patch)}.tools", ["make", "-C", folder, name[:-2]])
+                if status:
+                    self.fail(f"{patch}: {path} does not build: {ui.first_error(text)}", log)
 
     def patch(self, plan):
         """All checks of one patch, as a line of the table."""
@@ -207,21 +209,17 @@ class Check:
 
     def scripts(self):
         """The repository's own shell and Python."""
-        log, names = self.logs / "scripts.log", repository_files()
+        names = repository_files()
         for tool, scripts in (("shellcheck", [name for name in names if is_shell(paths.TOP / name)]),
-                              ("pyflakes3", [name for name in names if name.endswith(".py") and "/qemu/" not in name])):
-            if scripts and ui.run([tool, *scripts], log, cwd=paths.TOP, check=False):
-                first = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-                self.fail(f"{tool}: {first[0] if first else 'failed'}", log)
+                              ("pyflakes3", [name for name in names if name.endswith(".py")])):
+            status, text, log = self.tool(tool, [tool, *scripts], paths.TOP)
+            if status:
+                self.fail(f"{tool}: {text.splitlines()[0] if text else 'failed'}", log)
 
     def finish(self):
-        """Print the table and the failures; the exit status."""
-        ui.say()
-        for line in [*report.table(("patch", *COLUMNS), self.table), *(f"FAILED: {text}" for text in self.failures)]:
-            ui.say(line)
-        ui.say(f"logs: {ui.short(self.logs)}")
-        ui.say(f"{len(self.table)} patches checked, {len(self.failures)} complaints")
-        return 1 if self.failures or not self.table else 0
+        return report.show(
+            ("patch", *COLUMNS), self.table, [f"FAILED: {text}" for text in self.failures],
+            f"{len(self.table)} patches checked, {len(self.failures)} complaints; logs: {ui.short(self.logs)}")
 
 
 def malformed(text):
@@ -253,7 +251,7 @@ def is_shell(path):
 def cmd_check():
     """Everything that a reviewer's robot would say, before it does."""
     exceptions = Exceptions((paths.TOP / "series/check-exceptions").read_text(encoding="utf-8"))
-    kernels = {lane.kernel.name: lane.kernel for lane in lanes.load(paths.BASE).values() if not lane.long}
+    kernels = {lane.kernel.name: lane.kernel for lane in lanes.load().values() if not lane.long}
     composed = compose.prepare()
     todo = list(plans(composed.mails(), list(kernels.values())))
     check = Check(composed, exceptions)

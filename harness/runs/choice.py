@@ -11,6 +11,9 @@ from harness import paths, ui
 from harness.runs import lanes
 
 CASES = re.compile(r"\bKUNIT_CASE\w*\(\s*(\w+)")
+# What the user may choose with
+VARIABLES = ("LANES", "LANE", "PART", "SUITE", "CASE", "PATCHES", "MUTANTS", "FIX", "BREAKS", "DURATION", "TREE",
+             "DEVICE", "SCENARIO")
 SOURCES = ("arch", "drivers", "kernel", "lib", "mm")        # folders that have tests
 
 
@@ -19,7 +22,8 @@ def matching(variable, names, what):
     globs = os.environ.get(variable, "").replace(",", " ").split() or ["*"]
     for glob in globs:
         if not any(fnmatch.fnmatchcase(name, glob) for name in names):
-            raise ui.Failure(f"there is no {what} {glob}".replace(" *", ""), f"{variable}= takes some of: {' '.join(names)}")
+            raise ui.Failure(f"there is no {what} {glob}".replace(" *", ""),
+                             f"{variable}= takes some of: {' '.join(names)}")
     return [name for name in names if any(fnmatch.fnmatchcase(name, glob) for glob in globs)]
 
 
@@ -35,10 +39,10 @@ class Choice:
 
     def suites(self, lane):
         """The suites of a lane that were chosen, with their number of cases."""
-        return {name: 1 if self.case else count for name, count in lane.suites.items() if self.takes(lane.parts[name], name)}
+        return {name: 1 if self.case else count for name, count in lane.suites.items()
+                if self.takes(lane.parts[name], name)}
 
     def takes(self, part, suite):
-        """Whether a suite of a part was chosen."""
         return self.part in ("", part) and self.suite in ("", suite)
 
     def boots(self, lane):
@@ -57,28 +61,21 @@ class Choice:
 
 def cases(top):
     """The names of all KUnit cases in the repository."""
-    found = set()
-    for folder in SOURCES:
-        for path in (top / folder).rglob("*.c"):
-            found |= set(CASES.findall(path.read_text(encoding="utf-8")))
-    return found
+    return {name for folder in SOURCES for path in (top / folder).rglob("*.c")
+            for name in CASES.findall(path.read_text(encoding="utf-8"))}
 
 
-def words(environ):
-    """(PART, SUITE, CASE); a case names its suite."""
-    part, suite, case = (environ.get(name, "").strip() for name in ("PART", "SUITE", "CASE"))
+def words(parts):
+    """(PART, SUITE, CASE), which exist; a case names its suite. `parts` has the part of each suite."""
+    part, suite, case = (os.environ.get(name, "").strip() for name in ("PART", "SUITE", "CASE"))
     if case:
         if not re.fullmatch(r"\w+\.\w+", case):
-            raise ui.Failure(f"CASE={case} is not of the form suite.case", "make test CASE=arm_v7s.each_size_maps_and_unmaps")
+            raise ui.Failure(f"CASE={case} is not of the form suite.case",
+                             "make test CASE=arm_v7s.each_size_maps_and_unmaps")
         whole = case.split(".")[0]
         if suite not in ("", whole):
             raise ui.Failure(f"CASE={case} is not in SUITE={suite}", "leave SUITE out")
         suite = whole
-    return part, suite, case
-
-
-def check(part, suite, case, parts):
-    """Parts, suites and cases exist; `parts` has the part of each suite."""
     if part and part not in parts.values():
         raise ui.Failure(f"PART={part} has no tests", f"use one of {' '.join(dict.fromkeys(parts.values()))}")
     if suite and suite not in parts:
@@ -87,17 +84,17 @@ def check(part, suite, case, parts):
         raise ui.Failure(f"suite {suite} tests part {parts[suite]}, not {part}", "leave PART out")
     if case and case.split(".")[1] not in cases(paths.TOP):
         raise ui.Failure(f"there is no KUnit case {case}", f"see the KUNIT_CASE lines of suite {suite}")
+    return part, suite, case
 
 
-def read(known, others, environ=None):
+def read(known, others):
     """The Choice among the known lanes and the other runs ({name of its suite: part})."""
-    environ = os.environ if environ is None else environ
-    part, suite, case = words(environ)
-    names = environ.get("LANES", "").strip()
-    check(part, suite, case, {name: of for lane in known.values() for name, of in lane.parts.items()} | others)
+    parts = {suite: part for lane in known.values() for suite, part in lane.parts.items()} | others
+    part, suite, case = words(parts)
+    names = os.environ.get("LANES", "").strip()
     named = names not in ("", "all")
     choice = Choice(lanes.select(known, names), part, suite, case, [], not (part or suite or case or named))
-    choice.others = [name for name, of in others.items() if choice.takes(of, name) and not named and not case]
+    choice.others = [name for name in others if choice.takes(parts[name], name) and not named and not case]
     some = [lane for lane in choice.lanes if choice.suites(lane)]
     if not some and not names:                      # only lanes outside of the default run have it
         some = [lane for lane in known.values() if choice.suites(lane)]

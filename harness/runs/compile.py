@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from harness import paths, ui
-from harness.guest import qemu
+from harness.guest import kernel, qemu
 from harness.runs import lanes
 from harness.source import kbuild
 
@@ -55,22 +55,25 @@ def variants(part, arch, kernels):
     mine = [kernel for kernel in kernels if kernel.arch == arch]
     mine = [kernel for kernel in mine if f"part-{part}" in kernel.fragments] or mine[:1]
     mine = [kernel for kernel in mine if not DEBUGGING & set(kernel.fragments)] or mine[:1]
-    return [*(Variant(kernel, part, "on") for kernel in mine), *(Variant(mine[0], part, mode) for mode in ("off", "module"))]
+    return [*(Variant(kernel, part, "on") for kernel in mine), Variant(mine[0], part, "off"),
+            Variant(mine[0], part, "module")]
 
 
 def folders(files, others, arch, tree):
     """The folders to compile for a patch that touches `files`. If these have no C source but something else that is
-    built, such as a header, the folders are those of `others`. One without a Makefile is compiled by the one above it."""
-    built = [name for name in files if not name.endswith((".rst", ".txt", "MAINTAINERS")) and not name.startswith("tools/")]
+    built, such as a header, the folders are those of `others`. One without a Makefile is compiled by the one above."""
+    built = [name for name in files if not name.startswith("tools/")
+             and not name.endswith((".rst", ".txt", "MAINTAINERS"))]
     found = set()
     for name in [name for name in built if name.endswith(".c")] or (others if built else []):
-        here = not name.startswith("arch/") or name.startswith(f"arch/{arch}/")
-        if here and name.endswith(".c") and not name.startswith("tools/"):
+        here = not name.startswith(("arch/", "tools/")) or name.startswith(f"arch/{arch}/")
+        if here and name.endswith(".c"):
             folder = os.path.dirname(name)
             while folder and not any((tree / folder / makefile).exists() for makefile in ("Makefile", "Kbuild")):
                 folder = os.path.dirname(folder)
-            found.update([f"{folder}/"] if folder else [])
-    return sorted(folder for folder in found if not any(folder != other and folder.startswith(other) for other in found))
+            found.add(f"{folder}/")
+    found.discard("/")
+    return sorted(folder for folder in found if not any(folder.startswith(other) for other in found - {folder}))
 
 
 def options(variant, known):
@@ -91,10 +94,11 @@ def configure(variant, tree, complete=False):
     text, wanted = options(variant, lanes.defined(tree))
 
     def lost(lines):
-        (build / ".config").write_text(text + "".join(f"{line}\n" for line in lines), encoding="utf-8")
-        kbuild.make(tree, build, variant.kernel.arch, ["olddefconfig"], paths.log_dir(USE) / f"{variant.name}.config.log")
-        config = (build / ".config").read_text(encoding="utf-8").splitlines()
-        return [line for line in lines if line not in config]
+        config, options = build / ".config", "".join(f"{line}\n" for line in lines)
+        config.write_text(text + options, encoding="utf-8")
+        kbuild.make(tree, build, variant.kernel.arch, ["olddefconfig"],
+                    paths.log_dir(USE) / f"{variant.name}.config.log")
+        return kernel.lost(options, config.read_text(encoding="utf-8"))
 
     missing = lost(wanted)
     if missing and variant.mode == "module":
@@ -140,8 +144,9 @@ def link(patch, variant, tree, complete):
         return lanes.build(kernel, USE, f"{file_name(patch)}.{kernel.name}")
     # W=1 as in compiled(), so that nothing is compiled again
     targets = ["W=1", "vmlinux", *(["modules"] if variant.mode == "module" else [])]
-    return kbuild.make(tree, configure(variant, tree, complete), variant.kernel.arch, targets,
-                       paths.log_dir(USE) / f"{file_name(patch)}.{variant.name}.link.log", name=f"{variant.name}: vmlinux")
+    log = paths.log_dir(USE) / f"{file_name(patch)}.{variant.name}.link.log"
+    return kbuild.make(tree, configure(variant, tree, complete), variant.kernel.arch, targets, log,
+                       name=f"{variant.name}: vmlinux")
 
 
 def file_name(patch):

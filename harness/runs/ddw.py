@@ -7,15 +7,13 @@ ddw_probe.ko, which calls the DMA API of a PCI function.
 
 import array
 import re
-import shutil
 import sys
 from dataclasses import dataclass, field, replace
 
 from harness import paths
-from harness.guest import image
+from harness.guest import image, kernel
 from harness.runs import sides
 from harness.runs.choice import matching
-from harness.source import kbuild
 
 PROBE = paths.TOP / "tools/testing/selftests/powerpc/ddw"
 VALUES = {"buffers reached": "ddw.reached", "buffers lost": "ddw.lost", "tries": "ddw.tries",
@@ -123,24 +121,17 @@ def pattern(start, size):
 
 
 class Windows(sides.Run):
-    """The Run of scenarios."""
-
     def build(self, composed, side):
-        """Build a side's kernel, and the probe for it."""
-        tree, work = self.build_kernel(composed, side, "modules"), self.kernel(side) / "ddw_probe"
-        shutil.rmtree(work, ignore_errors=True)
-        shutil.copytree(PROBE, work)
-        kbuild.make(tree, self.kernel(side), self.arch, [f"M={work}", "modules"], self.logs(side) / "ddw_probe.log",
-                    name=f"build of ddw_probe for {side}")
+        tree = self.build_kernel(composed, side, "modules")
+        kernel.modules(tree, self.kernel(side), self.arch, PROBE, self.logs(side) / "ddw_probe.log")
 
     def boot(self, scenario, side, number):
         """Boot a scenario; the Outcome. What the guest wrote to its disks is compared here."""
         folder = paths.out(self.name)
-        init, *programs = self.programs("init", "ddw", *(["devices"] if scenario.frames else []))
-        steps, archive = folder / "steps", folder / "initramfs"
+        steps = folder / "steps"
         steps.write_text("".join(f"{name} {line}\n" for name, line, _ in scenario.cases()), encoding="ascii")
-        archive.write_bytes(image.initramfs(init, [self.kernel(side) / "ddw_probe/ddw_probe.ko"], programs,
-                                            [("etc/ddw.steps", steps)]))
+        archive = image.archive(self.arch, folder, [self.kernel(side) / PROBE.name / "ddw_probe.ko"],
+                                ["ddw", *(["devices"] if scenario.frames else [])], [("etc/ddw.steps", steps)])
         for disk in scenario.disks:
             (folder / disk).write_bytes(pattern(0, HALF) + bytes(HALF))
         parameters = [*([] if number % 2 else [self.settings["poison"]]), "DEVICE=eth", f"FRAMES={scenario.frames}"]
@@ -164,5 +155,4 @@ def run(which=sides.SIDES, short=False):
 
 
 def cmd_ddw():
-    """`make ddw`."""
     return run().command()

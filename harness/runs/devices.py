@@ -50,23 +50,14 @@ def read(device, settings, side, console, silent=False):
 
 
 class Devices(sides.Run):
-    """The Run of devices."""
-
-    def packages(self):
-        """Debian packages that it needs."""
-        return super().packages() + userspace.PACKAGES
-
     def build(self, composed, side):
-        """Build a side's kernel, and the guest's user space."""
         self.build_kernel(composed, side)
-        init, program = self.programs("init", "devices")
         version, files = userspace.files(self.arch)
         files.append(("etc/devices.fio", paths.TOP / "harness/guest/devices.fio"))
-        (paths.out(self.name) / "initramfs").write_bytes(image.initramfs(init, (), [program], files))
+        image.archive(self.arch, paths.out(self.name), programs=["devices"], others=files)
         ui.say(f"  with fio {version}")
 
     def boot(self, device, side, _number):
-        """Boot one side with one device; the Outcome."""
         folder, jobs, amount = paths.out(self.name), self.settings["jobs"], self.settings["amount"]
         qemu, disk = [word for text in device.qemu for word in text.split()], folder / "disk"
         if device.disk:
@@ -91,5 +82,4 @@ def run(which=sides.SIDES, short=False):
 
 
 def cmd_devices():
-    """`make devices`."""
     return run().command()

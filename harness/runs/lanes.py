@@ -14,7 +14,6 @@ from harness.guest import qemu
 from harness.source import kbuild
 
 WATCHDOG = 900          # seconds for a guest; it needs a few, so this only ends a hang
-out, tree_dir, log_dir = paths.out, paths.tree_dir, paths.log_dir
 
 
 @dataclass
@@ -41,10 +40,14 @@ class Lane:
     outside: list = field(default_factory=list)
     parts: dict = field(default_factory=dict)           # name of a suite: part of the series that it tests
 
+    def arguments(self):
+        """QEMU's arguments, word by word."""
+        return [word for text in self.qemu for word in text.split()]
 
-def load(base):
-    """The lanes of a base, by name, in the order of the file."""
-    return read((paths.TOP / "bases" / base / "lanes.toml").read_text(encoding="utf-8"))
+
+def load():
+    """The lanes of the base, by name, in the order of the file."""
+    return read((paths.base_dir() / "lanes.toml").read_text(encoding="utf-8"))
 
 
 def read(text):
@@ -60,13 +63,11 @@ def read(text):
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise ui.Failure(f"lanes.toml is wrong: {error}", "compare with the comment at its top") from error
     wrong = [lane.name for lane in lanes.values() if not lane.suites or min(lane.suites.values()) < 1]
+    wrong += [kernel.name for kernel in kernels.values() if kernel.arch not in kbuild.ARCHES]
     if data or wrong:
         raise ui.Failure(f"lanes.toml is wrong: {', '.join([*data, *wrong])}",
-                         "each lane needs suites with at least one case; only suites, kernel and lane tables exist")
-    unknown = [kernel.arch for kernel in kernels.values() if kernel.arch not in kbuild.ARCHES]
-    if unknown:
-        raise ui.Failure(f"lanes.toml names an unknown architecture: {unknown[0]}",
-                         f"use one of {', '.join(kbuild.ARCHES)}")
+                         "each lane needs suites with at least one case; only suites, kernel and lane tables exist; "
+                         f"an architecture is one of {', '.join(kbuild.ARCHES)}")
     return lanes
 
 
@@ -89,8 +90,7 @@ def fragment(name):
 
 
 def kunit(kernel, use, command, arguments, log, **options):
-    """Call the tree's kunit.py."""
-    tree, build_folder = tree_dir(use), build_dir(kernel, use)
+    tree, build_folder = paths.tree_dir(use), paths.build_dir(kernel.name, use)
     cmd = ["python3", tree / "tools/testing/kunit/kunit.py", command, f"--build_dir={build_folder}",
            f"--arch={kernel.arch}", f"--qemu_config={qemu.kunit_config(kernel.arch)}",
            f"--cross_compile={kbuild.prefix(kernel.arch)}"]
@@ -99,29 +99,16 @@ def kunit(kernel, use, command, arguments, log, **options):
     return ui.run([*cmd, *arguments], log, cwd=tree, env=kbuild.environment(), **options)
 
 
-def build_dir(kernel, use=""):
-    """The objects of a kernel."""
-    return paths.build_dir(kernel.name, use)
-
-
 def build(kernel, use="", name=None):
     """Configure and build a kernel from the work tree; only what has changed, if it was built before."""
-    folder, name = build_dir(kernel, use), name or kernel.name
+    folder, name = paths.build_dir(kernel.name, use), name or kernel.name
     folder.mkdir(parents=True, exist_ok=True)
-    kunit(kernel, use, "build", [f"--jobs={kbuild.jobs()}"], log_dir(use) / f"{name}.build.log",
+    kunit(kernel, use, "build", [f"--jobs={kbuild.jobs()}"], paths.log_dir(use) / f"{name}.build.log",
           status=kbuild.Objects(folder), name=f"build of {name}")
 
 
 DEFINED = re.compile(r"^\s*(?:menu)?config\s+(\w+)", re.M)
 OPTION = re.compile(r"(?:# )?CONFIG_(\w+)")
-
-
-def without_unknown(text, defined):
-    """A fragment without the lines for options that a tree does not define."""
-    def known(line):
-        option = OPTION.match(line)
-        return not option or option.group(1) in defined
-    return "".join(line for line in text.splitlines(True) if known(line))
 
 
 def defined(tree):
@@ -131,13 +118,15 @@ def defined(tree):
 
 def fragment_of(name, options):
     """The text of a fragment, with those options only."""
-    return without_unknown(fragment(f"{name}.config").read_text(encoding="utf-8"), options)
+    lines = fragment(f"{name}.config").read_text(encoding="utf-8").splitlines(True)
+    named = [OPTION.match(line) for line in lines]
+    return "".join(line for line, option in zip(lines, named) if not option or option[1] in options)
 
 
 def known_to(tree, kernel, use):
     """The kernel with those options only that the tree has: earlier commits lack what later ones bring."""
     options = defined(tree)
-    path = out(use) / "kunit" / f"{kernel.name}.config"
+    path = paths.out(use) / "kunit" / f"{kernel.name}.config"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(fragment_of(name, options) for name in kernel.fragments), encoding="utf-8")
     return Kernel(kernel.name, kernel.arch, [str(path.with_suffix(""))])
@@ -145,33 +134,22 @@ def known_to(tree, kernel, use):
 
 def boot(lane, use="", glob="", name=None, timeout=None):
     """Boot a lane's kernel and return the Report, not yet judged. `glob` limits the suites, or is suite.case."""
-    log, timeout = log_dir(use) / f"{name or lane.name}.console.log", timeout or lane.timeout
+    name, timeout, glob = name or lane.name, timeout or lane.timeout, glob or lane.glob
+    log = paths.log_dir(use) / f"{name}.console.log"
     arguments = ["--raw_output=all", f"--timeout={timeout}"]
     arguments += [f"--kernel_args={word}" for word in lane.boot]
     arguments += [f"--qemu_args={word}" for word in lane.qemu]
-    glob = glob or lane.glob
-    kunit(lane.kernel, use, "exec", [*arguments, *([glob] if glob else [])],
-          log, check=False, name=f"boot of {name or lane.name}",
+    kunit(lane.kernel, use, "exec", [*arguments, *([glob] if glob else [])], log, check=False, name=f"boot of {name}",
           status=lambda: f"{log.stat().st_size // 1024} KB of console" if log.exists() else "")
-    return console(log, name or lane.name, timeout)
-
-
-def console(log, name, timeout):
-    """The Report of a console that kunit.py has written."""
     text = log.read_text(encoding="utf-8", errors="replace")
     result = report.parse(text, name, ui.short(log))
     if f"timed out after {timeout} seconds" in text:
         result.hung = True
-        result.problems.append(f"the guest hung, and was ended after {timeout} s; its last lines:\n"
-                               + "\n".join(f"    {line}" for line in tail(text)))
+        last = [line for line in text.splitlines() if line.strip()                      # without those of kunit.py
+                and not line.startswith(("stty:", "Command ")) and "] Elapsed time:" not in line][-5:]
+        message = f"the guest hung, and was ended after {timeout} s; its last lines:"
+        result.problems.append("\n    ".join([message, *last]))
     return result
-
-
-def tail(text, count=5):
-    """The last lines of the guest itself, without those of kunit.py."""
-    lines = [line for line in text.splitlines()
-             if line.strip() and not line.startswith(("stty:", "Command ")) and "] Elapsed time:" not in line]
-    return lines[-count:]
 
 
 def judge(lane, booted, suites=None, case=""):
@@ -181,5 +159,5 @@ def judge(lane, booted, suites=None, case=""):
     result = report.judge(booted, lane.suites if suites is None else suites, lane.may_skip)
     if case and [ran.full for ran in result.cases()] != [case]:
         result.problems.append(f"not just {case} ran, but {' '.join(ran.full for ran in result.cases()) or 'nothing'}")
-    report.write(result, paths.report_dir())
+    report.write(result)
     return result

@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 from harness import paths, report, ui
+from harness.guest import userspace
 from harness.runs import ordering
 from harness.runs.ordering import CALL, FENCES, LOCKS, READS, WRITES
 from harness.series import compose
@@ -57,12 +58,7 @@ def herd():
 
 def fetch(folder):
     """Download herd7 and its libraries; a folder with what it needs of them."""
-    options = debian.private(folder, debian.NEWER)
-    if not debian.offered("herdtools7", options):
-        raise ui.Failure(f"apt offers no herdtools7 in {', '.join(debian.NEWER)}")
-    for package in debian.download_all("herdtools7", folder, options):
-        ui.run(["dpkg-deb", "-x", package, folder / "root"], paths.OUT / "log/unpack.log")
-    usr, kept = folder / "root/usr", folder / "kept"
+    usr, kept = userspace.unpack("herdtools7", folder, debian.NEWER)[1] / "usr", folder / "kept"
     for name in ("bin", "share"):
         (kept / name).mkdir(parents=True)
     shutil.move(usr / "bin/herd7", kept / "bin")
@@ -138,19 +134,18 @@ def changed(text, changes):
 # -- verdicts ----------------------------------------------------------------------------------------------------------
 
 
-def judge(name, text, run):
-    """The case of a test in suite herd7; `run` gives the outcome of a text, and its log a name."""
-    case = report.Case("herd7", name)
+def judge(case, text, run):
+    """Judge a test's case of suite herd7; `run` gives the outcome of a text, and its log a name."""
     expected = re.search(r"^ \* Result: (\w+)$", text, re.M)
     expected = expected[1] if expected else "nothing"
+    name, known = case.name, []
     result, flags = run(text, name)
     if result != expected:
         case.fail(f"{result}, but it says Result: {expected}")
     for flag in flags:
         case.fail(f"herd7 says {flag}")
-    if result != "Never":
-        return case
-    known = barriers(text)
+    if result == "Never":
+        known = barriers(text)
     for number, (label, changes) in enumerate(known):
         if run(changed(text, changes), f"{name}.{number}")[0] == "Never":
             case.fail(f"{label} is not needed")
@@ -159,34 +154,37 @@ def judge(name, text, run):
                 lighter = {line: (old, weaker) for line, (old, _) in changes.items()}
                 if run(changed(text, lighter), f"{name}.{number}.{weaker[:7]}")[0] == "Never":
                     case.proofs.append(f"{name}: {weaker} would do for {label}")
-    if case.status == "passed":
+    if known and case.status == "passed":
         case.proofs.append(f"{name}: {result}, and possible without any one of its {len(known)} barriers")
-    return case
 
 
-def tie(name, text, tree):
-    """The case of a test in suite litmus."""
-    case = report.Case("litmus", name)
-    for why in ordering.untied(name, text, tree):
+def tie(case, text, tree):
+    """Judge a test's case of suite litmus."""
+    for why in ordering.untied(case.name, text, tree):
         case.fail(why)
-    return case
 
 
-def attempt(judged, suite, name, *arguments):
-    """The case that a function judges; a Failure of it is the case's failure."""
+def attempt(suite, name, judged, *arguments):
+    """A new case, which a function judges; a Failure of it is the case's failure."""
+    suite.cases.append(report.Case(suite.name, name))
     try:
-        return judged(name, *arguments)
+        judged(suite.cases[-1], *arguments)
     except ui.Failure as failure:
-        case = report.Case(suite, name)
-        case.fail(failure.what)
-        return case
+        suite.cases[-1].fail(failure.what)
+
+
+def ties(tests, tree):
+    """The suite litmus, with the code of a work tree."""
+    suite = report.Suite("litmus", len(tests), True)
+    for name, text in tests.items():
+        attempt(suite, name, tie, text, tree)
+    return suite
 
 
 def run(tree):
     """The Report of all tests, with the memory model and the code of a work tree."""
-    tests, logs = load(), paths.OUT / "log" / paths.BASE / LANE
-    suites = [report.Suite(name, len(tests), True) for name in ("herd7", "litmus")]
-    result = report.Report(LANE, ui.short(logs), suites, ended=True)
+    tests, logs, suite = load(), paths.log_dir() / LANE, report.Suite("herd7", None, True)
+    result = report.Report(LANE, ui.short(logs), [suite, ties(tests, tree)], ended=True)
     try:
         command, why = herd(), ""
     except (ui.Failure, OSError) as failure:
@@ -195,9 +193,10 @@ def run(tree):
     def execute(text, log):
         return outcome(command, tree / MODEL, text, logs / f"{log}.log")
     for name, text in tests.items():
-        suites[0].cases.append(attempt(judge, "herd7", name, text, execute) if command else
-                               report.Case("herd7", name, "skipped", f"there is no herd7: {why}"))
-        suites[1].cases.append(attempt(tie, "litmus", name, text, tree))
+        if command:
+            attempt(suite, name, judge, text, execute)
+        else:
+            suite.cases.append(report.Case("herd7", name, "skipped", f"there is no herd7: {why}"))
     if not tests:
         result.problems.append(f"there is no test in {FOLDER}")
     return result
@@ -212,14 +211,13 @@ def extract(repo, commit, folder):
 
 
 def cmd_litmus():
-    """make litmus."""
     steps = ui.Steps("litmus", 2)
     with steps.step("compose the series"):
         composed = compose.prepare()
     with steps.step("run the litmus tests"), tempfile.TemporaryDirectory() as folder:
         extract(composed.base.repo, composed.tip, folder)
         result = run(Path(folder))
-    report.write(result, paths.OUT / "report")
+    report.write(result)
     for proof in (proof for case in result.cases() for proof in case.proofs):
         ui.say(proof)
     return report.finish([result])

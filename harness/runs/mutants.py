@@ -5,15 +5,12 @@ mutant is; one that does not apply, build or run its suite shows nothing and is 
 MUTANTS='swiotlb/* v7s/range-iova' chooses.
 """
 
-import re
-
 from harness import paths, report, ui
-from harness.runs import lanes, litmus, ordering
+from harness.runs import lanes, litmus, loop
 from harness.runs.choice import matching
-from harness.series import compose
 from harness.series import mutants as patches
 from harness.series.mutants import LITMUS
-from harness.source import debian, kbuild
+from harness.source import kbuild
 
 USE = "mutants"
 TIMEOUT = 240           # seconds; a mutant may well hang, and no suite needs a tenth of this
@@ -55,111 +52,76 @@ def verdict(breaks, result, sound):
 
 def crashed(name, result, sound):
     """The case of that name if it is the one in which the guest ended without having said its name."""
-    for suite in result.suites:
-        position = next((i for i, case in enumerate(suite.cases) if re.match(r"case \d+ of ", case.name)), None)
-        before = next((other for other in sound.suites if other.name == suite.name), None)
-        if position is not None and before and position < len(before.cases) \
-                and before.cases[position].full == name:
-            return suite.cases[position]
-    return None
+    ran, whole = ([case for case in boot.cases() if case.suite == name.split(".")[0]] for boot in (result, sound))
+    return next((case for case, same in zip(ran, whole) if same.full == name and case.name.startswith("case ")), None)
 
 
-def log_name(mutant):
-    """Its name as that of a file."""
-    return mutant.name.replace("/", "-")
-
-
-def patch(mutant):
+def patch(mutant, log):
     """Apply a mutant to the work tree, which holds nothing but the series."""
-    ui.run(["patch", "-p1", "--fuzz=0", "--batch", "--no-backup-if-mismatch", "-i", mutant.path],
-           paths.log_dir(USE) / f"{log_name(mutant)}.patch.log", cwd=paths.tree_dir(USE), name="patch")
+    ui.run(["patch", "-p1", "--fuzz=0", "--batch", "--no-backup-if-mismatch", "-i", mutant.path], log,
+           cwd=paths.tree_dir(USE), name="patch")
 
 
-def ties(tests, top):
-    """{litmus.NAME: what differs between that litmus test and the code below `top`}."""
-    return {f"litmus.{name}": ordering.untied(name, text, top) for name, text in tests.items()}
-
-
-def untied(breaks, tied):
-    """killed, survived or invalid, for a mutant of the litmus lane; `tied` is of ties()."""
-    for name in breaks:
-        if name not in tied:
-            return "invalid", f"there is no {name}"
-        if not tied[name]:
-            return "survived", f"{name} agrees with the code"
-    return "killed", ""
+def ties():
+    """The report of the litmus tests that are tied to the code in the work tree."""
+    return report.Report(LITMUS, suites=[litmus.ties(litmus.load(), paths.tree_dir(USE))], ended=True)
 
 
 def hunt(mutant, lane, sound):
     """Build and boot one mutant: its verdict and the log to look at."""
+    name = mutant.name.replace("/", "-")
+    log = paths.log_dir(USE) / f"{name}.patch.log"
     try:
-        patch(mutant)
+        patch(mutant, log)
         if mutant.lane == LITMUS:
-            return (*untied(mutant.breaks, ties(litmus.load(), paths.tree_dir(USE))),
-                    paths.log_dir(USE) / f"{log_name(mutant)}.patch.log")
-        lanes.build(lane.kernel, USE, log_name(mutant))
+            return (*verdict(mutant.breaks, ties(), sound), log)
+        lanes.build(lane.kernel, USE, name)
     except ui.Failure as failure:
         return "invalid", failure.what, failure.log
     verdicts = []
     for suite in mutant.suites or [""]:
         breaks = [name for name in mutant.breaks if not suite or name.startswith(f"{suite}.")]
-        result = lanes.boot(lane, USE, suite, f"{log_name(mutant)}{'.' if suite else ''}{suite}", TIMEOUT)
+        result = lanes.boot(lane, USE, suite, f"{name}{'.' if suite else ''}{suite}", TIMEOUT)
         verdicts.append((*verdict(breaks, result, sound), result.log))
     return next((done for done in verdicts if done[0] != "killed"), verdicts[0])
 
 
 def whole(name, lane):
-    """The report of a lane on the unbroken tree, which has to pass; there is none for litmus tests."""
-    if name == LITMUS:
-        wrong = [f"{test}: {why}" for test, found in ties(litmus.load(), paths.tree_dir(USE)).items() for why in found]
-        if wrong:
-            raise ui.Failure(f"lane {name} fails before anything is broken: {wrong[0]}", "make litmus")
-        return None
-    lanes.build(lane.kernel, USE)
-    sound = report.judge(lanes.boot(lane, USE), lane.suites, lane.may_skip)
+    """The report of a lane on the unbroken tree, which has to pass."""
+    if lane:
+        lanes.build(lane.kernel, USE)
+    sound = report.judge(lanes.boot(lane, USE), lane.suites, lane.may_skip) if lane else ties()
     if sound.count("failed"):
         for line in report.summary([sound]):
             ui.say(line)
-        raise ui.Failure(f"lane {name} fails before anything is broken", "make test", sound.log)
+        raise ui.Failure(f"lane {name} fails before anything is broken", "make test" if lane else "make litmus",
+                         sound.log)
     return sound
-
-
-def finish(rows, bad):
-    """Print the table and what is wrong; the exit status."""
-    ui.say()
-    for line in [*report.table(("mutant", "lane", "breaks", "result"), rows), *bad]:
-        ui.say(line)
-    ui.say(f"{len(rows) - len(bad)} killed, {len(bad)} survived or invalid")
-    return 1 if bad or not rows else 0
 
 
 def cmd_mutants():
     """First the series as it is has to pass; then each mutant has to fail."""
-    known = lanes.load(paths.BASE)
+    known = lanes.load()
     mutants = chosen(paths.TOP, known)
     needed = {mutant.lane: known.get(mutant.lane) for mutant in mutants}
-    steps = ui.Steps("mutants", 2 + len(needed) + len(mutants))
-    with steps.step("look for packages"):
-        debian.ensure([*kbuild.packages(sorted({lane.kernel.arch for lane in needed.values() if lane})), "patch"])
-    with steps.step("compose the series"):
-        composed = compose.prepare()
-        composed.checkout(composed.tip, paths.tree_dir(USE))
-        patches.check(composed)
+    packages = [*kbuild.packages(sorted({lane.kernel.arch for lane in needed.values() if lane})), "patch"]
+    steps, composed = loop.begin("mutants", len(needed) + len(mutants), packages, paths.tree_dir(USE))
+    patches.check(composed)
     sound = {}
     for name, lane in needed.items():
         with steps.step(f"{name}: the series as it is"):
             sound[name] = whole(name, lane)
     rows, bad = [], []
-    try:
-        for mutant in sorted(mutants, key=lambda mutant: list(needed).index(mutant.lane)):
-            with steps.step(mutant.name):
+    for mutant in sorted(mutants, key=lambda mutant: list(needed).index(mutant.lane)):
+        with steps.step(mutant.name):
+            try:
                 result, why, log = hunt(mutant, needed[mutant.lane], sound[mutant.lane])
+            finally:
                 composed.checkout(composed.tip, paths.tree_dir(USE))
-            rows.append((mutant.name, mutant.lane, " ".join(mutant.breaks), result))
-            ui.say(f"  {result}{': ' if why else ''}{why}")
-            if result != "killed":
-                bad.append(f"{result}: {mutant.name}: {mutant.property}\n    {why}"
-                           + (f"\n    log: {ui.short(log)}" if log else ""))
-    finally:
-        composed.checkout(composed.tip, paths.tree_dir(USE))
-    return finish(rows, bad)
+        rows.append((mutant.name, mutant.lane, " ".join(mutant.breaks), result))
+        ui.say(f"  {result}{': ' if why else ''}{why}")
+        if result != "killed":
+            bad.append(f"{result}: {mutant.name}: {mutant.property}\n    {why}"
+                       + (f"\n    log: {ui.short(log)}" if log else ""))
+    return report.show(("mutant", "lane", "breaks", "result"), rows, bad,
+                       f"{len(rows) - len(bad)} killed, {len(bad)} survived or invalid")

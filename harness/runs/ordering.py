@@ -33,34 +33,27 @@ SECTION = re.compile(r"([\w./+-]+\.[ch]):(\w+)\(\)$")
 
 def declared(name, text):
     """What the threads stand for: [(thread, file, function, names of calls)]."""
-    models, thread, depth = [], None, 0
-    known = [*READS, *WRITES, *FENCES, *LOCKS]
-    for line in re.sub(r"\(\*\s.*?\*\)", "", text, flags=re.S).splitlines():
-        code, slashes, comment = line.partition("//")
-        comment = comment.strip()
-        start = re.match(r"(P\d+)\(", line)
-        if start:
-            thread, depth, section = start[1], 0, None
-        if not thread:
-            continue
-        where = SECTION.match(comment) if not code.strip() else None
-        calls = [call for call in CALL.findall(code) if call in known]
-        if depth and where:
-            section = (thread, where[1], where[2], [])
-            models.append(section)
-        elif len(calls) > 1:
-            raise ui.Failure(f"litmus test {name}: two calls in one line: {line.strip()}", "give each its line")
-        elif depth and section:
-            if calls and calls[0] in FENCES and slashes and not NAMED.search(comment):
-                raise ui.Failure(f"litmus test {name}: `{line.strip()}` stands for nothing",
-                                 "name the call that it models")
-            section[3].extend(NAMED.findall(comment) if slashes else calls)
-        elif depth and calls and calls[0] in FENCES and not comment:
-            raise ui.Failure(f"litmus test {name}: `{line.strip()}` is in no function",
-                             "name the function before it, or say in a comment whose it is")
-        depth += code.count("{") - code.count("}")
-        if not depth and "}" in code:
-            thread = None
+    models, known = [], [*READS, *WRITES, *FENCES, *LOCKS]
+    text = re.sub(r"\(\*\s.*?\*\)", "", text, flags=re.S)
+    for thread, body in re.findall(r"^(P\d+)\([^{]*\{\n(.*?)^\}", text, re.M | re.S):
+        section = None
+        for line in map(str.strip, body.splitlines()):
+            code, slashes, comment = (part.strip() for part in line.partition("//"))
+            where = SECTION.match(comment) if not code else None
+            calls = [call for call in CALL.findall(code) if call in known]
+            fence = bool(calls) and calls[0] in FENCES
+            if where:
+                section = (thread, where[1], where[2], [])
+                models.append(section)
+            elif len(calls) > 1:
+                raise ui.Failure(f"litmus test {name}: two calls in one line: {line}", "give each its line")
+            elif section and fence and slashes and not NAMED.search(comment):
+                raise ui.Failure(f"litmus test {name}: `{line}` stands for nothing", "name the call that it models")
+            elif section:
+                section[3].extend(NAMED.findall(comment) if slashes else calls)
+            elif fence and not comment:
+                raise ui.Failure(f"litmus test {name}: `{line}` is in no function",
+                                 "name the function before it, or say in a comment whose it is")
     return models
 
 
@@ -68,26 +61,9 @@ def bodies(text, function):
     """The bodies of all definitions of a function in C source, without comments, strings and preprocessor lines."""
     text = re.sub(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"', " ", text, flags=re.S)
     text = re.sub(r"^[ \t]*#(?:.*\\\n)*.*$", "", text, flags=re.M)
-    for match in re.finditer(rf"\b{function}\s*\(", text):
-        end = close(text, match.end() - 1)
-        after = re.compile(r"\s*(?:__\w+(?:\([^()]*\))?\s*)*\{").match(text, end)
-        if after:
-            yield text[after.end():close(text, after.end() - 1) - 1]
-
-
-def close(text, start):
-    """The position after the bracket that closes the one at `start`."""
-    pair, depth = {"(": "()", "{": "{}"}[text[start]], 0
-    for position in range(start, len(text)):
-        depth += (text[position] == pair[0]) - (text[position] == pair[1])
-        if not depth:
-            return position + 1
-    return len(text)
-
-
-def calls_in(body, names):
-    """The calls in a function's body that matter for ordering, and those to `names`."""
-    return [name for name in CALL.findall(body) if ORDERING.fullmatch(name) or name in names]
+    # A definition begins a line, and its brace ends it on the same line or begins a later one.
+    definition = rf"^(?:\S[^\n]*)?\b{function}\s*\([^;{{}}]*\{{(?:([^\n]*)\}}$|(.*?)^\}})"
+    return [match[1] or match[2] or "" for match in re.finditer(definition, text, re.M | re.S)]
 
 
 def untied(name, text, top):
@@ -102,7 +78,8 @@ def untied(name, text, top):
         except OSError as error:
             differences.append(f"{who}: {error.strerror}")
             continue
-        there = [calls_in(body, names) for body in bodies(source, function)]
+        there = [[call for call in CALL.findall(body) if ORDERING.fullmatch(call) or call in names]
+                 for body in bodies(source, function)]
         # A stub for a kernel without the feature has nothing to order.
         there = [calls for calls in there if calls] or there[:1]
         if len(there) != 1:

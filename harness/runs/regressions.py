@@ -12,13 +12,11 @@ import tomllib
 from dataclasses import dataclass, replace
 
 from harness import git, paths, report, ui
-from harness.runs import lanes
+from harness.runs import lanes, loop
 from harness.runs.choice import matching
-from harness.series import compose
-from harness.source import debian, kbuild
+from harness.source import kbuild
 
 USE = "regressions"
-KEYS = {"commit", "test", "lane", "cases", "crash"}
 
 
 @dataclass
@@ -28,35 +26,24 @@ class Fix:
     test: str           # of the commit that brings its test, or of the last one that the test needs
     lane: lanes.Lane
     cases: list         # suite.case
-    crash: bool         # the guest ends in the first of the cases; what comes after it is not looked at
+    crash: bool = False  # the guest ends in the first of the cases; what comes after it is not looked at
 
     @property
     def suites(self):
-        """Those of the cases."""
         return list(dict.fromkeys(case.split(".")[0] for case in self.cases))
 
 
-def load(base, known):
-    """The fixes of a base's regressions.toml."""
-    path = paths.TOP / "bases" / base / "regressions.toml"
-    return read(path.read_text(encoding="utf-8"), known, ui.short(path))
-
-
-def read(text, known, name="regressions.toml"):
-    """The fixes in a text; anything not understood is an error."""
+def read(text, known):
+    """The fixes in the text of a regressions.toml; anything not understood is an error."""
     try:
-        entries = tomllib.loads(text)["fix"]
-        wrong = [f"unknown key {key}" for entry in entries for key in entry if key not in KEYS]
-        fixes = [Fix(entry["commit"], entry["test"], known[entry["lane"]], entry["cases"], entry.get("crash", False))
-                 for entry in entries]
-    except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
-        raise ui.Failure(f"{name} is wrong: {error}", "compare with the comment at its top") from error
-    for fix in fixes:
-        wrong += [f"{fix.commit}: no cases"] if not fix.cases else []
-        wrong += [f"{fix.commit}: {suite} is not in lane {fix.lane.name}" for suite in fix.suites
-                  if suite not in fix.lane.suites]
-    if wrong:
-        raise ui.Failure(f"{name} is wrong: {wrong[0]}", "compare with the comment at its top")
+        fixes = [Fix(lane=known[entry.pop("lane")], **entry) for entry in tomllib.loads(text)["fix"]]
+        for fix in fixes:
+            if not fix.cases:
+                raise ValueError(f"{fix.commit}: no cases")
+            for suite in set(fix.suites) - set(fix.lane.suites):
+                raise ValueError(f"{fix.commit}: {suite} is not in lane {fix.lane.name}")
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ui.Failure(f"regressions.toml is wrong: {error}", "compare with the comment at its top") from error
     return fixes
 
 
@@ -96,6 +83,19 @@ def without(composed, fix):
         return repo.out("commit-tree", repo.out("write-tree"), "-p", test.commit, stdin=b"without a fix\n")
 
 
+def surprise(fix, case, status):
+    """What is wrong with how a case ends without the fix."""
+    if status == "missing" and fix.crash:
+        return
+    if case in fix.cases:
+        if status != "failed":
+            yield f"{case} does not fail without the fix"
+    elif status == "failed":
+        yield f"{case} fails without the fix"
+    elif status == "missing":
+        yield f"{case} does not run without the fix"
+
+
 def judged(fix, without_fix, with_fix):
     """Rows of the table, and what is wrong with them, for the reports without and with the fix: {suite: Report}."""
     rows, bad = [], []
@@ -106,20 +106,17 @@ def judged(fix, without_fix, with_fix):
             bad += [f"without the fix: {why}" for why in before.troubles()]
         elif before.ended:
             bad.append(f"{suite}: the guest does not crash without the fix")
+        bad += [f"there is no case {name}" for name in fix.cases
+                if name.startswith(f"{suite}.") and not after.find(name)]
         for case in after.cases():
             was = before.find(case.full)
-            status, named = was.status if was else "missing", case.full in fix.cases
-            if named or status != case.status:
+            status = was.status if was else "missing"
+            if case.full in fix.cases or status != case.status:
                 rows.append((fix.commit, case.full, status, case.status))
             if case.status == "failed":
                 bad.append(f"{case.full} fails with the fix")
-            if status == "missing" and fix.crash:
-                continue
-            if named != (status == "failed") or status == "missing":
-                what = "does not fail" if named else {"failed": "fails", "missing": "does not run"}.get(status, status)
-                bad.append(f"{case.full} {what} without the fix")
-        bad += [f"there is no case {name}" for name in fix.cases if name.startswith(f"{suite}.") and not after.find(name)]
-    if fix.crash and not any(report_.find(name) for report_ in without_fix.values() for name in fix.cases):
+            bad += surprise(fix, case.full, status)
+    if fix.crash and not any(before.find(name) for before in without_fix.values() for name in fix.cases):
         bad.append("the guest ended before any of the cases")
     return rows, [f"{fix.commit}: {why}" for why in bad]
 
@@ -139,28 +136,14 @@ def boot(composed, commit, fix, when):
     return found
 
 
-def finish(rows, bad):
-    """Print the table and what is wrong; the exit status."""
-    ui.say()
-    for line in report.table(("fix", "case", "without it", "with it"), rows):
-        ui.say(line)
-    for line in bad:
-        ui.say(f"FAILED: {line}")
-    ui.say(f"logs: {ui.short(paths.log_dir(USE))}")
-    ui.say(f"{len(rows)} cases differ, {len(bad)} surprises")
-    return 1 if bad or not rows else 0
-
-
 def cmd_regressions():
     """Boot each fix's test without and with it; any surprise is a failure."""
-    fixes = chosen(load(paths.BASE, lanes.load(paths.BASE)))
-    composed = compose.prepare()
-    order = ordered(fixes, composed)
-    steps = ui.Steps("regressions", 1 + 2 * len(order))
-    with steps.step("look for packages"):
-        debian.ensure(kbuild.packages(sorted({fix.lane.kernel.arch for fix in fixes})))
+    text = (paths.base_dir() / "regressions.toml").read_text(encoding="utf-8")
+    fixes = chosen(read(text, lanes.load()))
+    steps, composed = loop.begin("regressions", 2 * len(fixes),
+                                 kbuild.packages(sorted({fix.lane.kernel.arch for fix in fixes})))
     rows, bad = [], []
-    for position, fix in order:
+    for position, fix in ordered(fixes, composed):
         try:
             with steps.step(f"{fix.commit}: without it, in {fix.lane.name}"):
                 before = boot(composed, without(composed, fix), fix, "without")
@@ -173,4 +156,5 @@ def cmd_regressions():
         rows, bad = rows + more, bad + wrong
         for line in wrong:
             ui.say(f"  {line}")
-    return finish(rows, bad)
+    return report.show(("fix", "case", "without it", "with it"), rows, [f"FAILED: {line}" for line in bad],
+                       f"{len(rows)} cases differ, {len(bad)} surprises; logs: {ui.short(paths.log_dir(USE))}")

@@ -13,17 +13,15 @@ from harness.source import debian
 
 def demonstration():
     """The runs, the quickest first."""
-    first = next(iter(lanes.load(paths.BASE).values()))
+    first = next(iter(lanes.load().values()))
     return [KernelRun(first.kernel, Choice([first])), devices.run(), ddw.run(short=True)]
 
 
 def cmd_run():
-    """Run them all; the exit status."""
     runs = demonstration()
-    steps = ui.Steps("run", 2 + len(runs) + every(runs)[1])
+    steps = ui.Steps("run", 1 + len(runs) + every(runs)[1])
     with steps.step(f"fetch Linux {paths.BASE} and compose the series"):
         composed = compose.prepare()
-    with steps.step("put the series into a work tree"):
         composed.checkout(composed.tip, paths.tree_dir())
     reports = []
     for run in runs:

@@ -12,13 +12,10 @@ import tempfile
 from pathlib import Path
 
 from harness import paths, ui
-from harness.guest import image, qemu
-from harness.runs import lanes
-from harness.series import compose
-from harness.source import debian, kbuild
+from harness.guest import image, qemu, userspace
+from harness.runs import lanes, loop
+from harness.source import kbuild
 
-DEBIAN = {"arm64": "arm64", "arm": "armhf", "x86_64": "amd64", "powerpc": "ppc64el"}    # its names of architectures
-PACKAGE = "busybox-static"
 OPTION = "CONFIG_BLK_DEV_INITRD=y"
 INIT = """\
 #!/bin/busybox sh
@@ -35,25 +32,18 @@ poweroff -f
 
 
 def busybox(arch):
-    """The program; it is downloaded once and kept."""
+    """The program, which is downloaded once and kept."""
     kept = paths.CACHE / "userspace" / f"busybox-{arch}"
     if not kept.exists():
         kept.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept.parent) as work:
-            work = Path(work)
-            options = debian.private(work / "apt", arch=DEBIAN[arch])
-            versions = debian.offered(PACKAGE, options)
-            if not versions:
-                raise ui.Failure(f"apt offers no {PACKAGE} for {DEBIAN[arch]}",
-                                 "the first time needs a network, and apt sources that offer that architecture")
-            package = debian.download(PACKAGE, versions[0], work / "package", options)
-            ui.run(["dpkg-deb", "-x", package, work / "files"], paths.OUT / "log/busybox.log")
-            shutil.move(next(path for path in (work / "files").rglob("busybox") if path.is_file()), kept)
+            _, root = userspace.unpack("busybox-static", Path(work), arch=arch)
+            shutil.move(next(root.glob("**/bin/busybox")), kept)
     return kept
 
 
 def initramfs(arch, folder):
-    """The archive; its path."""
+    """The archive's path."""
     folder.mkdir(parents=True, exist_ok=True)
     script = folder / "init"
     script.write_text(INIT, encoding="ascii")
@@ -65,30 +55,16 @@ def initramfs(arch, folder):
 
 def command(lane, archive):
     """QEMU with the serial console and the monitor on the terminal."""
-    machine, arch = qemu.MACHINES[lane.kernel.arch], lane.kernel.arch
-    parameters = [*qemu.parameters(arch), "kunit.enable=0", *lane.boot]
-    return [f"qemu-system-{machine.qemu}", "-nodefaults", "-nographic", "-no-reboot", "-serial", "mon:stdio",
-            *machine.machine, "-smp", "2", *(word for text in lane.qemu for word in text.split()),
-            "-kernel", str(lanes.build_dir(lane.kernel) / machine.kernel), "-initrd", str(archive),
-            "-append", " ".join(parameters)]
-
-
-def chosen(known):
-    """The lane that LANE= names, or the first."""
-    return lanes.select(known, os.environ.get("LANE") or next(iter(known)))[0]
+    return qemu.command(lane.kernel.arch, paths.build_dir(lane.kernel.name), archive, ["kunit.enable=0", *lane.boot],
+                        ["-smp", "2", *lane.arguments()], "mon:stdio")
 
 
 def build(lane):
     """Build its kernel and the archive, which it has to be able to unpack."""
-    steps = ui.Steps("shell", 4)
-    with steps.step("look for packages"):
-        debian.ensure(kbuild.packages([lane.kernel.arch]))
-    with steps.step(f"fetch Linux {paths.BASE} and compose the series"):
-        composed = compose.prepare()
-        composed.checkout(composed.tip, paths.tree_dir())
+    steps, _ = loop.begin("shell", 2, kbuild.packages([lane.kernel.arch]), paths.tree_dir())
     with steps.step(f"build {lane.kernel.name}"):
         lanes.build(lane.kernel)
-    config = lanes.build_dir(lane.kernel) / ".config"
+    config = paths.build_dir(lane.kernel.name) / ".config"
     if OPTION not in config.read_text(encoding="utf-8").splitlines():
         raise ui.Failure(f"kernel {lane.kernel.name} takes no initramfs", f"add {OPTION} to one of its fragments")
     with steps.step("make a user space with Debian's busybox"):
@@ -97,7 +73,8 @@ def build(lane):
 
 def cmd_shell():
     """The exit status of QEMU."""
-    lane = chosen(lanes.load(paths.BASE))
+    known = lanes.load()
+    lane, *_ = lanes.select(known, os.environ.get("LANE") or next(iter(known)))
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ui.Failure("make shell needs a terminal, on stdin and on stdout",
                          "run it in one; without, make test LANES= CASE= runs a case and keeps the console")

@@ -6,7 +6,6 @@ booted on each side; what its guest prints as KTAP, and what the kernel's log ha
 The base may do anything; on the series, any result but "ok" is a failure.
 """
 
-import json
 import textwrap
 import time
 import tomllib
@@ -14,9 +13,7 @@ from dataclasses import asdict, dataclass, field
 
 from harness import paths, report, ui
 from harness.guest import image, kernel, qemu
-from harness.runs.loop import carry_out
-from harness.series import compose
-from harness.source import debian
+from harness.runs.loop import begin, carry_out
 
 SIDES = ("base", "series")
 # retried: mappings failed, and the driver made up for it; hung: no more progress; crash: the kernel's own end
@@ -100,8 +97,8 @@ def hold(come, console, *levels):
 def added(outcomes):
     """One Outcome of several boots of a row."""
     first, *others = outcomes
+    first.boots = len(outcomes)
     for other in others:
-        first.boots += other.boots
         for name, number in other.figures.items():
             first.figures[name] = first.figures.get(name, 0) + number
         first.problems += other.problems
@@ -127,10 +124,11 @@ def figures(outcomes):
     return texts + [f"{come.boots} boots" for come in outcomes[:1] if come.boots > 1]
 
 
-def wrapped(texts, width):
-    """The texts with commas in between, as lines that end between texts only."""
-    lines = textwrap.wrap(", ".join(text.replace(" ", "\xa0") for text in texts), width, break_on_hyphens=False)
-    return [line.replace("\xa0", " ") for line in lines] or [""]
+def wrapped(start, texts):
+    """A line with the texts and commas in between, which goes on below its start, and ends between texts only."""
+    text = ", ".join(text.replace(" ", "\xa0") for text in texts)
+    lines = textwrap.wrap(text, WIDTH, initial_indent=start, subsequent_indent=" " * len(start), break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines] or [start.rstrip()]
 
 
 def load(path, kind, make):
@@ -170,27 +168,22 @@ def watch(log):
 
 @dataclass
 class Run:
-    """A run as in loop.py.  A row has a name, `rules`, `about` and `boots`."""
+    """A run as in loop.py.  A row has a name, `rules`, `about` and `boots`.
+
+    What has rows brings build(composed, side), which builds what the boots of a side need, and boot(row, side, number),
+    which boots a row for the first, second, ... time and gives the Outcome.
+    """
     name: str
     arch: str
     sides: list
     rows: dict
     settings: dict              # of the rows' file
 
-    def build(self, composed, side):
-        """Build what the boots of a side need."""
-        raise NotImplementedError
-
-    def boot(self, row, side, number):
-        """Boot a row for the first, second, ... time; the Outcome."""
-        raise NotImplementedError
-
     def kernel(self, side):
         """The folder of a side's kernel; each side has its own, so that nothing is built again when they take turns."""
         return paths.build_dir(f"{self.arch}-{side}", f"{self.name}/{side}")
 
     def logs(self, side):
-        """The folder of a side's logs."""
         return paths.log_dir(f"{self.name}/{side}")
 
     def build_kernel(self, composed, side, *targets):
@@ -202,11 +195,6 @@ class Run:
                     self.logs(side) / f"{self.arch}-{side}", *targets)
         return tree
 
-    def programs(self, *names):
-        """Compile programs of harness/guest/; their paths."""
-        return [image.program(self.arch, name, paths.out(self.name), paths.out(self.name) / f"log/{name}.log")
-                for name in names]
-
     def boot_guest(self, side, name, initramfs, parameters, arguments):
         """(The console of a guest, whether it was ended because it was silent.)"""
         log, silent = self.logs(side) / f"{name}.console.log", False
@@ -217,14 +205,17 @@ class Run:
         return log.read_text(encoding="utf-8", errors="replace"), silent
 
     def packages(self):
-        """Debian packages that it needs."""
         return image.packages([self.arch])
 
     def steps(self):
-        """How many steps measure() takes."""
         return len(self.sides) * (1 + len(self.rows))
 
     def measure(self, progress, composed):
+        """Build and boot; the reports, and the table."""
+        outcomes = self.outcomes(progress, composed)
+        return self.reports(outcomes), self.table(outcomes)
+
+    def outcomes(self, progress, composed):
         """Build and boot; the outcomes, which are kept as JSON too."""
         outcomes = {}
         for side in self.sides:
@@ -237,9 +228,7 @@ class Run:
                         compare(outcomes[name, "base"], come, row.rules.get("series", {}).get("percent", {}))
                     outcomes[name, side] = come
                     ui.say(f"  {': '.join([come.result, *come.problems[:1]])}")
-        paths.report_dir().mkdir(parents=True, exist_ok=True)
-        (paths.report_dir() / f"{self.name}.json").write_text(
-            json.dumps([asdict(come) for come in outcomes.values()], indent=1) + "\n", encoding="utf-8")
+        report.keep(self.name, [asdict(come) for come in outcomes.values()])
         return list(outcomes.values())
 
     def reports(self, outcomes):
@@ -251,28 +240,22 @@ class Run:
                 for why in [come.result, *come.problems] if come.result != "ok" else ():
                     suite.cases[-1].fail(why)
         lane = report.Report(f"{self.arch}-{self.name}", ui.short(self.logs("series")), [suite], ended=True)
-        report.write(lane, paths.report_dir())
+        report.write(lane)
         return [lane]
 
     def table(self, outcomes):
         """The lines to print: for each row the results and its figures, then the first problem of each outcome."""
         rows = {name: [come for come in outcomes if come.row == name] for name in self.rows}
-        results = report.table((self.name, *self.sides), [(name, *(come.result for come in row))
-                                                          for name, row in rows.items()])
-        width = max(map(len, results)) + 2
-        lines = [f"{results[0]:{width}}figures{', base -> series' if len(self.sides) > 1 else ''}"]
-        for start, row in zip(results[1:], rows.values()):
-            for text in wrapped(figures(row), WIDTH - width):
-                lines.append(f"{start:{width}}{text}".rstrip())
-                start = ""
+        header, *results = report.table((self.name, *self.sides), [(name, *(come.result for come in row))
+                                                                   for name, row in rows.items()])
+        width = max(map(len, [header, *results])) + 2
+        lines = [f"{header:{width}}figures{', base -> series' if len(self.sides) > 1 else ''}"]
+        for start, row in zip(results, rows.values()):
+            lines += wrapped(f"{start:{width}}", figures(row))
         lines += [f"{come.row}, {come.side}: {come.problems[0]}"[:WIDTH] for come in outcomes if come.problems]
         return [*lines, f"consoles: {', '.join(ui.short(self.logs(side)) for side in self.sides)}"]
 
     def command(self):
         """`make NAME`: both sides, and one table; the exit status."""
-        progress = ui.Steps(self.name, 2 + self.steps())
-        with progress.step("look for packages"):
-            debian.ensure(self.packages())
-        with progress.step(f"fetch Linux {paths.BASE} and compose the series"):
-            composed = compose.prepare()
+        progress, composed = begin(self.name, self.steps(), self.packages())
         return report.finish(carry_out(self, progress, composed, show=True))

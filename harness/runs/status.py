@@ -3,7 +3,6 @@
 
 It is made from series/ and lanes.toml, so it cannot say what the repository does not have.
 """
-from harness import paths
 from harness.runs import lanes
 from harness.ui import Failure
 
@@ -24,8 +23,8 @@ def table(base, ids, titles, chosen):
             mine = {suite: count for suite, count in lane.suites.items() if lane.parts[suite] == part}
             every, always = every + bool(mine), always + bool(mine and not lane.long)
             suites = mine | suites
-        lines.append(f"| {part} | {titles[part]} | {numbers[0]:04}-{numbers[-1]:04} "
-                     f"| {', '.join(f'`{suite}` {count}' for suite, count in suites.items()) or '-'} | {always}, {every} |")
+        tests = ", ".join(f"`{suite}` {count}" for suite, count in suites.items()) or "-"
+        lines.append(f"| {part} | {titles[part]} | {numbers[0]:04}-{numbers[-1]:04} | {tests} | {always}, {every} |")
     return [*lines, ""]
 
 
@@ -44,7 +43,7 @@ def current(composed):
     text = path.read_text(encoding="utf-8")
     ids = [commit.id for commit in composed.commits]
     titles = {part.name: part.title for part in composed.series.parts.values()}
-    return path, text, replaced(text, table(composed.base.name, ids, titles, lanes.load(paths.BASE).values()))
+    return path, text, replaced(text, table(composed.base.name, ids, titles, lanes.load().values()))
 
 
 def check(composed):

@@ -17,17 +17,16 @@ import sys
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
-from harness import paths, report, ui
+from harness import paths, ui
 from harness.runs.check import repository_files
-from harness.runs.choice import matching
+from harness.runs.choice import VARIABLES, matching
 from harness.source import kbuild
 
 TESTS = "harness/tests"
 TABLE = f"{TESTS}/breaks.toml"
 TIMEOUT = 600           # seconds, after which the tests hang, which is noticed too
-UNSET = ("OUT", "BASE", "LANES", "PART", "SUITE", "CASE", "PATCHES", "MUTANTS", "FIX", "BREAKS", "DURATION", "TREE",
-         "DEVICE", "SCENARIO", "LANE")
 
 
 @dataclass(frozen=True)
@@ -39,10 +38,9 @@ class Break:
     new: str
 
     def text(self, top):
-        """The file's text with the break in it."""
         text = (top / self.file).read_text(encoding="utf-8")
         if text.count(self.old) != 1:
-            raise ui.Failure(f"{TABLE}: {self.name}: {self.file} has its old text {text.count(self.old)} times, not once",
+            raise ui.Failure(f"{TABLE}: {self.name}: its old text is {text.count(self.old)} times in {self.file}",
                              "adapt the entry to the file as it is now")
         return text.replace(self.old, self.new)
 
@@ -53,10 +51,6 @@ def load(top):
         entries = [Break(**entry) for entry in tomllib.loads((top / TABLE).read_text(encoding="utf-8"))["break"]]
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise ui.Failure(f"{TABLE} is wrong: {error}", "compare with the comment at its top") from error
-    names = [entry.name for entry in entries]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise ui.Failure(f"{TABLE} has two breaks called {twice[0]}", "give each a name of its own")
     for entry in entries:
         text = entry.text(top)
         try:
@@ -66,37 +60,24 @@ def load(top):
     return entries
 
 
-def imported(text):
-    """The modules that a test imports, by their full names; of a module, its package too."""
-    found = set()
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
-
-
 def concerned(file, top):
-    """The test modules that import a file or its package (as harness.report), or speak of it if it is no module."""
-    module = file.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
-    package = module.rpartition(".")[0]
-    names = {module} if package in ("harness", "harness.runs", "harness.series", "harness.source") else {module, package}
-    tests = []
-    for path in sorted((top / TESTS).glob("test_*.py")):
-        text = path.read_text(encoding="utf-8")
-        if imported(text) & names or not file.endswith(".py") and file in text:
-            tests.append(f"{TESTS}/{path.stem}".replace("/", "."))
-    return tests
+    """The test modules that import a module, or its package, or speak of another file."""
+    path = Path(file)
+    words = [path.stem, *([path.parent.name] if path.parent.name in ("guest", "report") else [])]
+    speaks = re.compile(rf"^(?:from|import) harness\b.*\b(?:{'|'.join(words)})\b" if path.suffix == ".py"
+                        else re.escape(file), re.M)
+    return [f"{TESTS}/{test.stem}".replace("/", ".") for test in sorted((top / TESTS).glob("test_*.py"))
+            if speaks.search(test.read_text(encoding="utf-8"))]
 
 
 def passes(top, tests):
     """Whether tests pass in a copy of the repository: these modules, or all if there are none."""
     arguments = ["-f", *tests] if tests else ["discover", "-f", "-s", TESTS, "-t", "."]
-    environment = {name: value for name, value in os.environ.items() if name not in UNSET}
+    environment = {name: value for name, value in os.environ.items() if name not in ("OUT", "BASE", *VARIABLES)}
     try:
-        done = subprocess.run([sys.executable, "-B", "-m", "unittest", *arguments], cwd=top, env=environment, check=False,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT)
+        done = subprocess.run([sys.executable, "-B", "-m", "unittest", *arguments], cwd=top, env=environment,
+                              check=False, timeout=TIMEOUT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT)
     except subprocess.TimeoutExpired:
         return False
     return done.returncode == 0 and re.search(rb"^Ran [1-9]", done.stdout, re.M) is not None
@@ -115,7 +96,6 @@ def survives(entry, top):
 
 
 def copy(top, folder):
-    """A copy of the repository."""
     shutil.rmtree(folder, ignore_errors=True)
     for name in repository_files():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -141,11 +121,9 @@ def hunt(entries, copies):
 
 def finish(results):
     """Print who survived; the exit status."""
-    survivors = [entry for entry, survived in results if survived]
-    if survivors:
-        for line in report.table(("survived", "file"), [(entry.name, entry.file) for entry in survivors]):
-            ui.say(line)
-    ui.say(f"{len(results) - len(survivors)} breaks noticed, {len(survivors)} survived")
+    survivors = [f"SURVIVED: {entry.name} ({entry.file})" for entry, survived in results if survived]
+    for line in [*survivors, f"{len(results) - len(survivors)} breaks noticed, {len(survivors)} survived"]:
+        ui.say(line)
     return 1 if survivors or not results else 0
 
 

@@ -86,7 +86,7 @@ class Measure(unittest.TestCase):
             self.called = words
             return hung
         with tempfile.TemporaryDirectory() as top, mock.patch.object(paths, "OUT", Path(top)), \
-                mock.patch.object(image, "init"), mock.patch.object(image, "initramfs", return_value=b""), \
+                mock.patch.object(image, "archive"), \
                 mock.patch.object(qemu, "start", start), mock.patch.object(ui, "say"):
             bench.folder("x86_64", "series").mkdir(parents=True)
             paths.log_dir(bench.USE).mkdir(parents=True)
@@ -118,7 +118,7 @@ class Newer(unittest.TestCase):
 
     def test_refused_before_anything_is_done(self):
         with mock.patch.dict(os.environ, {"KERNEL_SRC_6_12": "/nowhere"}), self.assertRaises(ui.Failure), \
-                mock.patch.object(bench.debian, "ensure", side_effect=AssertionError):
+                mock.patch("harness.source.debian.ensure", side_effect=AssertionError):
             bench.cmd_bench()
 
 
@@ -132,7 +132,7 @@ class Command(unittest.TestCase):
             order.append((arch, side, modules))
             return BASE if side == "base" else SERIES
         with tempfile.TemporaryDirectory() as top, mock.patch.object(paths, "OUT", Path(top)), \
-                mock.patch.object(bench.debian, "ensure"), mock.patch.object(bench.compose, "prepare") as prepare, \
+                mock.patch("harness.source.debian.ensure"), mock.patch("harness.series.compose.prepare") as prepare, \
                 mock.patch.object(bench.newer, "sources", return_value={"7.3": ("tree", "7.3.1")}), \
                 mock.patch.object(bench, "build", lambda arch, side, tree: tree), \
                 mock.patch.object(bench, "measure", measure), mock.patch.object(ui, "say") as said:
@@ -142,7 +142,9 @@ class Command(unittest.TestCase):
         self.assertEqual(order, [("arm64", "base", tree), ("x86_64", "base", tree), ("arm64", "series", tree),
                                  ("x86_64", "series", tree), ("x86_64", "7.3", "tree")])
         self.assertEqual(set(kept), {"arm64-base", "x86_64-base", "arm64-series", "x86_64-series", "x86_64-7.3"})
-        self.assertEqual(prepare.return_value.checkout.call_count, 2)
+        given = prepare.return_value
+        self.assertEqual([call.args for call in given.checkout.call_args_list],
+                         [(commit, tree) for commit in (given.base_commit, given.tip) for _ in bench.ARCHES])
         lines = [call.args[0] for call in said.call_args_list if call.args]
         self.assertTrue(any(line.endswith("missed") for line in lines))
 

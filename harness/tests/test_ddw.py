@@ -231,8 +231,7 @@ class Boot(unittest.TestCase):
             return console("drivers") + END, False
 
         with tempfile.TemporaryDirectory() as top, mock.patch("harness.paths.OUT", Path(top)), \
-                mock.patch("harness.guest.image.initramfs", return_value=b""), \
-                mock.patch.object(sides.Run, "programs", lambda _, *names: names), \
+                mock.patch("harness.guest.image.archive", lambda *words: given.update(programs=words[3])), \
                 mock.patch.object(sides.Run, "boot_guest", boot_guest):
             folder = Path(top)
             (folder / "ddw").mkdir()
@@ -245,8 +244,8 @@ class Boot(unittest.TestCase):
         self.assertEqual((come.result, come.problems), ("ok", []))
         self.assertEqual(given["steps"].splitlines()[2:],
                          ["3-disk-sda-4 disk sda 4", "tables tables", "validate validate"])
-        self.assertEqual((given["name"], given["parameters"]),
-                         ("drivers", ["slub_debug=FZPU", "DEVICE=eth", "FRAMES=256"]))
+        self.assertEqual((given["name"], given["programs"], given["parameters"]),
+                         ("drivers", ["ddw", "devices"], ["slub_debug=FZPU", "DEVICE=eth", "FRAMES=256"]))
 
     def test_every_second_boot_is_without_poison(self):
         _, given = self.boot(1)

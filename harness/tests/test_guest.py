@@ -11,7 +11,7 @@ from unittest import mock
 
 from harness import paths, ui
 from harness.guest import image, kernel, qemu, userspace
-from harness.source import kbuild
+from harness.source import debian, kbuild
 
 
 class Temporary(unittest.TestCase):
@@ -77,10 +77,10 @@ class Configuration(Temporary):
 
     def test_lost(self):
         config = "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=m\n"
-        for text, line in (("CONFIG_A=y\n# CONFIG_B is not set\n# CONFIG_D is not set\n# a comment\n", None),
-                           ("CONFIG_C=y\n", "CONFIG_C=y"), ("# CONFIG_A is not set\n", "# CONFIG_A is not set"),
-                           ("CONFIG_E=y\n", "CONFIG_E=y")):
-            self.assertEqual(kernel.lost(text, config), line)
+        for text, lines in (("CONFIG_A=y\n# CONFIG_B is not set\n# CONFIG_D is not set\n# a comment\n", []),
+                           ("CONFIG_C=y\n", ["CONFIG_C=y"]), ("# CONFIG_A is not set\n", ["# CONFIG_A is not set"]),
+                           ("CONFIG_E=y\n", ["CONFIG_E=y"])):
+            self.assertEqual(kernel.lost(text, config), lines)
 
     def configure(self, answer):
         """Configure with a `make olddefconfig` that does this; how often it was called."""
@@ -124,15 +124,22 @@ class Archive(Temporary):
         self.assertEqual((there / "init").stat().st_mode & 0o777, 0o755)
 
 
+    def test_init_is_no_program(self):
+        with mock.patch.object(image, "program", lambda _, name, folder: folder / name), \
+                mock.patch.object(image, "initramfs", return_value=b"cpio") as initramfs:
+            path = image.archive("arm64", self.folder, ["a.ko"], ["ddw"], [("x", "y")])
+        self.assertEqual(path.read_bytes(), b"cpio")
+        initramfs.assert_called_once_with(self.folder / "init", ["a.ko"], [self.folder / "ddw"], [("x", "y")])
+
+
 class Userspace(Temporary):
     """Which files of the packages go into the guest."""
 
     LINKS = {"fio": ["liba.so.1"], "liba.so.1": ["libb.so.2"], "libb.so.2": ["liba.so.1"], "libc.so.3": []}
 
     def unpack(self, root):
-        """What mmdebstrap leaves."""
-        for path in (userspace.PROGRAM, "lib/liba.so.1", "usr/lib/x/libb.so.2", "usr/lib/libc.so.3",
-                     "var/cache/apt/archives/fio_1%3a3.33-3_arm64.deb"):
+        """What its packages bring."""
+        for path in (userspace.PROGRAM, "lib/liba.so.1", "usr/lib/x/libb.so.2", "usr/lib/libc.so.3"):
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).touch()
 
@@ -147,23 +154,35 @@ class Userspace(Temporary):
             userspace.needed(self.folder, "")
 
     def test_second_time_is_from_the_cache(self):
-        for name, text in (("sources.list", ""), ("sources.list.d/a.list", "deb x"), ("sources.list.d/b.sources", "x"),
-                           ("sources.list.d/c.list.off", "x")):
-            (self.folder / name).parent.mkdir(exist_ok=True)
-            (self.folder / name).write_text(text, encoding="ascii")
-
-        def run(words, *_, **options):
-            at = words.index("")
-            self.assertEqual([path.name for path in words[at + 2:]], ["a.list", "b.sources"])
-            self.assertIn("--architectures=arm64", words)
-            self.unpack(words[at + 1])
-        with mock.patch.object(userspace, "APT", self.folder), mock.patch.object(ui, "run", side_effect=run) as ran, \
-                mock.patch.object(userspace.subprocess, "run"), \
+        def run(words, *_):
+            self.assertEqual(words[:3], ["dpkg-deb", "-x", "fio.deb"])
+            self.unpack(words[3])
+        with mock.patch.multiple(debian, private=lambda folder, suites, arch: [arch], offered=lambda *_: ["1:3.33-3"],
+                                 download_all=lambda *_: ["fio.deb"]), \
+                mock.patch.object(ui, "run", side_effect=run) as ran, \
                 mock.patch.object(userspace, "asks_for", lambda file, _: self.LINKS[file.name]):
             first, second = userspace.files("arm64"), userspace.files("arm64")
         self.assertEqual((ran.call_count, first), (1, second))
         self.assertEqual((first[0], [path for path, _ in first[1]]),
                          ("3.33-3", ["lib/liba.so.1", "lib/libb.so.2", "usr/bin/fio"]))
+
+    def test_package_that_is_not_offered(self):
+        with mock.patch.multiple(debian, private=lambda *_: [], offered=lambda *_: []), \
+                self.assertRaisesRegex(ui.Failure, "no fio in trixie for arm64"):
+            userspace.unpack("fio", self.folder, ["trixie"], "arm64")
+
+
+class Modules(Temporary):
+    """Modules of a folder of this repository."""
+
+    def test_copy_with_another_kbuild(self):
+        (self.folder / "own").mkdir()
+        (self.folder / "own/Kbuild").write_text("obj-m := a.o b.o\n", encoding="ascii")
+        for text in ("", "obj-m := a.o\n"):
+            with mock.patch.object(kbuild, "make") as make:
+                work = kernel.modules("tree", self.folder / "build", "arm64", self.folder / "own", "log", text)
+            self.assertEqual(make.call_args.args[3], [f"M={work}", "modules"])
+            self.assertEqual((work / "Kbuild").read_text(encoding="ascii"), text or "obj-m := a.o b.o\n")
 
 
 if __name__ == "__main__":

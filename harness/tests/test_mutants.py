@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 from harness import git, paths, report, ui
-from harness.runs import lanes, mutants
+from harness.runs import lanes, litmus, loop, mutants
 from harness.series import mutants as patches
 
 TEXT = """\
@@ -144,7 +144,7 @@ class Files(unittest.TestCase):
         self.assertIn("mm/zone", str(caught.exception))
 
     def test_repository(self):
-        known = lanes.load("6.1")
+        known = lanes.load()
         for mutant in patches.load(paths.TOP):
             self.assertIn(mutant.lane, [*known, patches.LITMUS])
 
@@ -159,13 +159,13 @@ class Command(unittest.TestCase):
         lane = lanes.Lane("arm64-slub", lanes.Kernel("k", "arm64", []), {"demo": 2})
         composed = types.SimpleNamespace(tip="t", checkout=lambda *_: checkouts.append(1))
         checkouts, out = [], io.StringIO()
-        with mock.patch.multiple(mutants, chosen=lambda *_: [mutant], patch=lambda _: None), \
-                mock.patch.multiple(lanes, load=lambda _: {"arm64-slub": lane}, build=lambda *_: None,
+        with mock.patch.multiple(mutants, chosen=lambda *_: [mutant], patch=lambda *_: None), \
+                mock.patch.multiple(lanes, load=lambda: {"arm64-slub": lane}, build=lambda *_: None,
                                     boot=lambda *_: next(boots)), \
-                mock.patch.object(mutants.debian, "ensure"), mock.patch.object(patches, "check"), \
-                mock.patch.object(mutants.compose, "prepare", lambda: composed), contextlib.redirect_stdout(out):
+                mock.patch.object(loop.debian, "ensure"), mock.patch.object(patches, "check"), \
+                mock.patch.object(loop.compose, "prepare", lambda: composed), contextlib.redirect_stdout(out):
             status = mutants.cmd_mutants()
-        self.assertGreater(len(checkouts), 1)               # the mutant does not stay
+        self.assertEqual(len(checkouts), 2)                 # the mutant does not stay
         return status, out.getvalue()
 
     def test_killed(self):
@@ -191,20 +191,24 @@ class Command(unittest.TestCase):
         with mock.patch.object(mutants, "whole", lambda *_: both):
             self.assertEqual(self.run_with(bad, both, breaks="demo.second more.a")[0], 1)
 
-    def test_finish(self):
-        with contextlib.redirect_stdout(io.StringIO()):
-            self.assertEqual(mutants.finish([("a", "b", "c", "killed")], []), 0)
-            self.assertEqual(mutants.finish([("a", "b", "c", "survived")], ["a"]), 1)
-            self.assertEqual(mutants.finish([], []), 1)
-
 
 class Litmus(unittest.TestCase):
     """Mutants of the litmus lane."""
 
-    def test_untied(self):
-        self.assertEqual(mutants.untied(["litmus.a"], {"litmus.a": ["differs"]})[0], "killed")
-        self.assertEqual(mutants.untied(["litmus.a"], {"litmus.a": []})[0], "survived")
-        self.assertEqual(mutants.untied(["litmus.a"], {})[0], "invalid")
+    def test_verdict(self):
+        mutant = patches.read("mm/zone", TEXT.replace("demo.second", "litmus.a").replace("arm64-slub", "litmus"))
+        for names, differences, result in ((["a"], ["differs"], "killed"), (["a"], [], "survived"), ([], [], "invalid")):
+            with mock.patch.object(litmus, "load", lambda: dict.fromkeys(names, "")), \
+                    mock.patch.object(mutants, "patch"):
+                with mock.patch.object(litmus.ordering, "untied", lambda *_: []):
+                    sound = mutants.whole("litmus", None)
+                with mock.patch.object(litmus.ordering, "untied", lambda *_: differences):
+                    self.assertEqual(mutants.hunt(mutant, None, sound)[0], result)
+
+    def test_code_that_differs_before_anything_is_broken(self):
+        with mock.patch.object(litmus, "load", lambda: {"a": ""}), mock.patch.object(ui, "say"), \
+                mock.patch.object(litmus.ordering, "untied", lambda *_: ["differs"]), self.assertRaises(ui.Failure):
+            mutants.whole("litmus", None)
 
 
 if __name__ == "__main__":

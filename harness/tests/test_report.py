@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest import mock
 from xml.etree import ElementTree
 
-from harness import report, ui
+from harness import paths, report, ui
 
 END = "reboot: Restarting system"
 WARNING = "WARNING: CPU: 1 PID: 42 at mm/slub.c:1 f+0x1/0x2"
@@ -318,6 +318,15 @@ class Values(unittest.TestCase):
 class Finish(unittest.TestCase):
     """The closing line and the exit status."""
 
+    def test_show(self):
+        """What is below a table decides."""
+        with mock.patch.object(ui, "say") as said:
+            self.assertEqual(report.show(("a",), [("b",)], [], "1 b"), 0)
+            self.assertEqual([call.args for call in said.call_args_list], [(), ("a",), ("b",), ("1 b",)])
+            self.assertEqual(report.show(("a",), [("b",)], ["FAILED: b"], "1 b"), 1)
+            self.assertEqual([call.args for call in said.call_args_list[4:]], [(), ("a",), ("b",), ("FAILED: b",), ("1 b",)])
+            self.assertEqual(report.show(("a",), [], [], "no b"), 1)
+
     def finish(self, *results, **counted):
         """(exit status, closing line)."""
         with mock.patch.object(ui, "say") as said:
@@ -342,10 +351,10 @@ class Output(unittest.TestCase):
     def test_files(self):
         result = judged(log("    # first: \x1b odd", "    not ok 1 first", "    ok 2 second # SKIP why"),
                         {"demo": 2, "other": 1}, ["demo.second"])
-        with tempfile.TemporaryDirectory() as folder:
-            report.write(result, Path(folder))
-            data = json.loads((Path(folder) / "lane.json").read_text(encoding="utf-8"))
-            root = ElementTree.parse(Path(folder) / "lane.xml").getroot()
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(paths, "OUT", Path(folder)):
+            report.write(result)
+            data = json.loads((paths.report_dir() / "lane.json").read_text(encoding="utf-8"))
+            root = ElementTree.parse(paths.report_dir() / "lane.xml").getroot()
         self.assertEqual((data["passed"], data["failed"], data["skipped"]), (0, 2, 1))
         self.assertEqual([(s.get("name"), s.get("failures"), s.get("skipped")) for s in root],
                          [("demo", "1", "1"), ("lane", "1", "0")])

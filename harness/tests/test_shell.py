@@ -10,8 +10,8 @@ from pathlib import Path
 from unittest import mock
 
 from harness import paths, ui
-from harness.guest import qemu
-from harness.runs import lanes, shell
+from harness.guest import qemu, userspace
+from harness.runs import lanes, loop, shell
 
 
 class Shell(unittest.TestCase):
@@ -23,19 +23,31 @@ class Shell(unittest.TestCase):
         patch = mock.patch.multiple(paths, OUT=Path(folder.name), CACHE=Path(folder.name))
         patch.start()
         self.addCleanup(patch.stop)
-        self.known = lanes.load("6.1")
+        self.known = lanes.load()
 
     def test_lane(self):
         for name, chosen in (("", "arm64-slub"), ("ppc64le", "ppc64le")):
-            with mock.patch.dict(os.environ, {"LANE": name}):
-                self.assertEqual(shell.chosen(self.known).name, chosen)
-        with mock.patch.dict(os.environ, {"LANE": "vax"}), self.assertRaises(ui.Failure):
-            shell.chosen(self.known)
+            with self.terminal(), mock.patch.dict(os.environ, {"LANE": name}):
+                shell.cmd_shell()
+                self.assertEqual(self.built[-1].name, chosen)
+        with self.terminal(), mock.patch.dict(os.environ, {"LANE": "vax"}), self.assertRaises(ui.Failure):
+            shell.cmd_shell()
+
+    @contextlib.contextmanager
+    def terminal(self, status=0):
+        """A terminal, and a QEMU that ends with this status; self.built are the lanes of which the kernel was built."""
+        self.built = []
+        with mock.patch.object(shell, "build", lambda lane: self.built.append(lane) or "archive"), \
+                mock.patch.object(shell.sys, "stdin") as stdin, mock.patch.object(shell.sys, "stdout") as stdout, \
+                mock.patch.object(shell.subprocess, "run") as run:
+            stdin.isatty.return_value = stdout.isatty.return_value = True
+            run.return_value.returncode = status
+            yield
 
     def test_every_architecture(self):
         for lane in self.known.values():
             cmd = shell.command(lane, "archive")
-            self.assertIn(lane.kernel.arch, shell.DEBIAN)
+            self.assertIn(lane.kernel.arch, userspace.ARCHES)
             self.assertEqual(cmd[0], f"qemu-system-{qemu.MACHINES[lane.kernel.arch].qemu}")
             self.assertIn("mon:stdio", cmd)
             for word in ("kunit.enable=0", *lane.boot):
@@ -49,19 +61,16 @@ class Shell(unittest.TestCase):
             build.assert_not_called()
 
     def test_exit_status(self):
-        with mock.patch.object(shell, "build", lambda lane: "archive"), mock.patch.object(shell.sys, "stdin") as stdin, \
-                mock.patch.object(shell.sys, "stdout") as stdout, mock.patch.object(shell.subprocess, "run") as run:
-            stdin.isatty.return_value = stdout.isatty.return_value = True
-            run.return_value.returncode = 3
+        with self.terminal(3):
             self.assertEqual(shell.cmd_shell(), 3)
 
     def test_kernel_has_to_take_an_initramfs(self):
         lane = self.known["arm64-slub"]
-        config = lanes.build_dir(lane.kernel) / ".config"
+        config = paths.build_dir(lane.kernel.name) / ".config"
         config.parent.mkdir(parents=True)
         composed = types.SimpleNamespace(tip="t", checkout=lambda *_: None)
-        with mock.patch.object(shell.debian, "ensure"), mock.patch.object(lanes, "build"), \
-                mock.patch.object(shell.compose, "prepare", lambda: composed), \
+        with mock.patch.object(loop.debian, "ensure"), mock.patch.object(lanes, "build"), \
+                mock.patch.object(loop.compose, "prepare", lambda: composed), \
                 mock.patch.object(shell, "initramfs", lambda *_: "archive"), open(os.devnull, "w", encoding="ascii") as null, \
                 contextlib.redirect_stdout(null):
             config.write_text(f"{shell.OPTION}\n", encoding="ascii")
@@ -80,12 +89,20 @@ class Shell(unittest.TestCase):
         kept = paths.CACHE / "userspace/busybox-arm64"
         kept.parent.mkdir()
         kept.touch()
-        with mock.patch.object(shell.debian, "private") as private:
+        with mock.patch.object(userspace, "unpack") as unpack:
             self.assertEqual(shell.busybox("arm64"), kept)
-            private.assert_not_called()
-        with mock.patch.multiple(shell.debian, private=lambda *_, **__: [], offered=lambda *_: []), \
-                self.assertRaises(ui.Failure):
-            shell.busybox("powerpc")
+            unpack.assert_not_called()
+
+    def test_busybox_of_the_package(self):
+        """The package has another file of that name, which came first on one machine."""
+        def unpack(_package, folder, arch):
+            self.assertEqual(arch, "powerpc")
+            for name in ("usr/share/initramfs-tools/hooks/busybox", "bin/busybox"):
+                (folder / name).parent.mkdir(parents=True)
+                (folder / name).write_text(name, encoding="ascii")
+            return "1", folder
+        with mock.patch.object(userspace, "unpack", unpack):
+            self.assertEqual(shell.busybox("powerpc").read_text(encoding="ascii"), "bin/busybox")
 
     def test_init(self):
         self.assertTrue(shell.INIT.startswith("#!/bin/busybox sh\n"))

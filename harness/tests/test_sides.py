@@ -258,7 +258,7 @@ class Runs(unittest.TestCase):
         self.run_.comes = {tuple(key.split("_")): boot(key) for key in results}
         self.run_.sides = [side for side in sides.SIDES if any(key.endswith(side) for key in results)]
         progress = ui.Steps("letters", self.run_.steps())
-        outcomes = self.run_.measure(progress, None)
+        outcomes = self.run_.outcomes(progress, None)
         self.assertEqual(progress.count, progress.total)
         return outcomes
 
@@ -282,7 +282,7 @@ class Runs(unittest.TestCase):
         self.run_.comes = {("a", side): lambda _, side=side, lost=lost: Outcome("a", side, figures={"lost": lost})
                            for side, lost in (("base", 100), ("series", 103))}
         del self.run_.rows["b"]
-        outcomes = self.run_.measure(ui.Steps("letters", 4), None)
+        outcomes = self.run_.outcomes(ui.Steps("letters", 4), None)
         self.assertEqual([come.result for come in outcomes], ["ok", "wrong"])
 
     def test_only_the_series_counts(self):
@@ -331,9 +331,9 @@ class Runs(unittest.TestCase):
     def test_command(self):
         for result, status in (("ok", 0), ("wrong", 1)):
             outcomes = self.measure(a_base="crash", b_base="ok", a_series=result, b_series="ok")
-            with mock.patch("harness.runs.sides.debian.ensure") as ensure, \
-                    mock.patch("harness.runs.sides.compose.prepare"), \
-                    mock.patch.object(self.run_, "measure", return_value=outcomes):
+            with mock.patch("harness.source.debian.ensure") as ensure, \
+                    mock.patch("harness.series.compose.prepare"), \
+                    mock.patch.object(self.run_, "outcomes", return_value=outcomes):
                 self.assertEqual(self.run_.command(), status)
             ensure.assert_called_once_with(self.run_.packages())
 

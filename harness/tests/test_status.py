@@ -45,7 +45,7 @@ class Table(unittest.TestCase):
             status.replaced(f"top\n{status.BEGIN}\n", ["new"])
 
     def test_check_and_write(self):
-        with tempfile.TemporaryDirectory() as tmp, mock.patch.object(lanes, "load", lambda _: lanes.read(LANES)):
+        with tempfile.TemporaryDirectory() as tmp, mock.patch.object(lanes, "load", lambda: lanes.read(LANES)):
             readme = Path(tmp) / "README.md"
             readme.write_text(f"top\n{status.BEGIN}\nold\n{status.END}\n", encoding="utf-8")
             composed = types.SimpleNamespace(series=types.SimpleNamespace(top=Path(tmp), parts={

@@ -10,7 +10,7 @@ from unittest import mock
 
 from harness import paths, report, ui
 from harness.guest import image, qemu
-from harness.runs import torture
+from harness.runs import kunit, lanes, loop, torture
 
 CASES = ("runs_to_its_end", "unloaded_in_the_middle", "pool_overflows", "nothing_is_left")
 VALUES = {"runs_to_its_end": {"bounced": 10, "direct": 5, "failed": 0, "irq": 1, "synced": 2, "errors": 0},
@@ -18,7 +18,7 @@ VALUES = {"runs_to_its_end": {"bounced": 10, "direct": 5, "failed": 0, "irq": 1,
 INIT = ("KTAP version 1\n1..1\n    KTAP version 1\n    # Subtest: init\n    1..1\n    ok 1 work\nok 1 init\n"
         "[    3.0] reboot: Restarting system\n")
 LANE = SimpleNamespace(name="lane", kernel=SimpleNamespace(name="k", arch="arm64"), suites={"swiotlb_torture": 4},
-                       boot=["swiotlb=512"], qemu=["-smp 4"], torture=10)
+                       boot=["swiotlb=512"], torture=10, arguments=lambda: ["-smp", "4"])
 
 
 def console(failed=(), end=INIT):
@@ -35,18 +35,17 @@ def console(failed=(), end=INIT):
 class Boot(unittest.TestCase):
     """A boot of a lane."""
 
-    def boot(self, text, hung=False, seconds=0):
+    def boot(self, text, hung=False, seconds=10):
         """(the judged report, what QEMU was called with)."""
         def start(*words, **options):
             words[3].write_text(text.replace("\n", "\r\n"), encoding="utf-8")
             self.called = words, options
             return hung
         with tempfile.TemporaryDirectory() as folder, mock.patch.object(paths, "OUT", Path(folder)), \
-                mock.patch.object(image, "program", lambda arch, name, *_: name), \
-                mock.patch.object(image, "initramfs", return_value=b""), mock.patch.object(qemu, "start", start):
+                mock.patch.object(image, "archive"), mock.patch.object(qemu, "start", start):
             paths.build_dir("k").mkdir(parents=True)
             paths.log_dir().mkdir(parents=True)
-            return report.judge(torture.boot(LANE, seconds=seconds), LANE.suites)
+            return report.judge(torture.boot(LANE, seconds), LANE.suites)
 
     def test_good(self):
         result = self.boot(console())
@@ -55,8 +54,7 @@ class Boot(unittest.TestCase):
                          [["lane", *torture.COLUMNS], ["lane", *"10 5 0 1 2 7 0".split()]])
 
     def test_arguments(self):
-        with mock.patch.dict(os.environ, {"DURATION": ""}):
-            self.boot(console())
+        self.boot(console())
         (_, _, _, _, parameters, machine), options = self.called
         self.assertEqual(parameters[-2:], ["swiotlb_torture.duration=10", "swiotlb=512"])
         self.assertEqual((machine, options), (["-smp", "4"], {"timeout": qemu.TIMEOUT + 10}))
@@ -93,9 +91,9 @@ class Duration(unittest.TestCase):
         for variable, text in (("DURATION", "x"), ("DURATION", "0"), ("DURATION", "-1"), ("LANES", "nonsense"),
                                ("LANES", "arm64-slub")):
             with self.subTest(text), mock.patch.dict(os.environ, {variable: text}), \
-                    mock.patch.object(torture.debian, "ensure", side_effect=AssertionError), \
+                    mock.patch.object(loop.debian, "ensure", side_effect=AssertionError), \
                     self.assertRaises(ui.Failure):
-                torture.cmd_torture()
+                kunit.cmd_torture()
 
 
 class Command(unittest.TestCase):
@@ -110,10 +108,9 @@ class Command(unittest.TestCase):
             return result
         with tempfile.TemporaryDirectory() as folder, mock.patch.object(paths, "OUT", Path(folder)), \
                 mock.patch.dict(os.environ, {"DURATION": "", "LANES": "arm64-torture"}), \
-                mock.patch.object(torture.debian, "ensure"), mock.patch.object(torture.compose, "prepare"), \
-                mock.patch.object(torture.lanes, "build"), mock.patch.object(torture, "boot", boot), \
-                mock.patch.object(ui, "say"):
-            return torture.cmd_torture()
+                mock.patch.object(loop.debian, "ensure"), mock.patch.object(loop.compose, "prepare"), \
+                mock.patch.object(lanes, "build"), mock.patch.object(torture, "boot", boot), mock.patch.object(ui, "say"):
+            return kunit.cmd_torture()
 
     def test_status(self):
         self.assertEqual(self.status(console()), 0)
