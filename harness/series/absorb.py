@@ -106,28 +106,27 @@ def take_apart(repo, index, base_commit, taken, differences):
     owner, entry_owner = {}, {}
     for commit in taken:
         pure.next(commit)
-        hook = []
+        hook = {}
         fields = repo.raw("diff-tree", "-r", "-z", "--no-renames", "--raw", "--full-index", commit.parent,
                           commit.commit).split(b"\0")
         for head, raw in zip(fields[0::2], fields[1::2]):
             _, mode, _, blob, status = head.decode().split()
-            path = os.fsdecode(raw)
+            path, entry = os.fsdecode(raw), None if status == "D" else (mode, blob)
             if path == "MAINTAINERS" and raw in in_base and status == "M":
                 blob = take_entries(repo, commit, entry_owner)
                 if blob:
-                    hook.append((mode, blob, path))
+                    hook[path] = mode, blob
             elif raw in in_base:
-                hook.append(("0" if status == "D" else mode, blob, path))
+                hook[path] = entry
             else:
-                pure.change(commit, path, None if status == "D" else (mode, blob))
+                pure.change(commit, path, entry)
                 if path not in owner:
                     check_place(commit, path, mode)
                     owner[path] = commit
         commit.edit = pure.edit(commit, [path for path, first in owner.items() if first is commit])
         if hook:
             repo.raw("read-tree", commit.parent)
-            repo.raw("update-index", "-z", "--index-info", stdin=b"".join(
-                os.fsencode(f"{mode} {blob}\t{path}\0") for mode, blob, path in hook))
+            repo.stage(hook)
             commit.hook = repo.raw("diff-tree", *git.DIFF, f"{commit.parent}^{{tree}}", repo.out("write-tree"))
         commit.hook += b"".join(part.text for part in differences.get(commit.id, ()))
         commit.files = {path: None for path, first in owner.items() if first is commit}
@@ -163,10 +162,9 @@ class Pure:
 
     def change(self, commit, path, entry):
         """The commit leaves `entry`, (mode, blob) or None, at a path."""
-        mode, blob = entry or ("0", "0" * 40)
-        self.repo.raw("update-index", "-z", "--add", "--index-info", stdin=os.fsencode(f"{mode} {blob}\t{path}\0"))
+        self.repo.stage({path: entry})
         for part in reversed([part for part in self.active if part.path == path and entry]):
-            if self.repo.try_("apply", "-R", "--cached", "-p1", "--whitespace=nowarn", stdin=part.text).returncode:
+            if self.repo.apply(part.text, "-R").returncode:
                 raise Failure(f"{commit} changes {path} where this base differs from the file in the repository",
                               f"change the hook of {commit.id} by hand, or edit on another base")
 

@@ -20,8 +20,6 @@ from harness.source import base as bases
 from harness.ui import Failure, say
 
 HISTORY = 5000      # commits that are searched for the patches' subjects
-BUSY = {"rebase-apply": "a git am or rebase", "rebase-merge": "a rebase", "MERGE_HEAD": "a merge",
-        "CHERRY_PICK_HEAD": "a cherry-pick", "REVERT_HEAD": "a revert", "BISECT_LOG": "a bisection"}
 
 
 def _subjects(repo, files):
@@ -39,11 +37,10 @@ def _check_state(tree):
     if not tree.is_dir():
         raise Failure(f"{tree} is no directory", "make am TREE=/path/of/your/kernel/tree")
     # Optional locks off: looking at the state must not even refresh the index.
-    repo = git.Repo(tree, git.user_env(GIT_OPTIONAL_LOCKS="0"))
+    repo = git.Repo(tree, {**git.user_env(), "GIT_OPTIONAL_LOCKS": "0"})
     top = repo.try_("rev-parse", "--show-toplevel")
     if top.returncode:
-        words = top.stderr.decode(errors="replace")
-        if "dubious ownership" in words:
+        if "dubious ownership" in git.complaint(top)[0]:
             raise Failure(f"git does not trust the owner of {tree}",
                           f"git config --global --add safe.directory {tree}")
         raise Failure(f"{tree} is not a git tree",
@@ -51,16 +48,10 @@ def _check_state(tree):
     top = Path(top.stdout.decode().rstrip("\n"))
     if top != tree:
         raise Failure(f"{tree} is a folder inside the git tree {top}", f"make am TREE={top}")
-    for name, what in BUSY.items():
-        if (tree / repo.out("rev-parse", "--git-path", name)).exists():
-            raise Failure(f"{tree} is in the middle of {what}", "finish or abort it first")
+    repo.check_idle()
     if not repo.resolve("HEAD^{commit}"):
         raise Failure(f"{tree} has no commit yet", "commit the kernel source first")
-    dirty = repo.lines("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")
-    if dirty:
-        more = f" and {len(dirty) - 3} more" if len(dirty) > 3 else ""
-        raise Failure(f"{tree} has changes that are not committed: "
-                      + ", ".join(line[3:] for line in dirty[:3]) + more, "commit or stash them first")
+    repo.check_committed("commit or stash them first", "--untracked-files=no", "--ignore-submodules=dirty")
     return repo
 
 
@@ -86,11 +77,6 @@ def _trial(repo):
         yield trial
 
 
-def _apply(trial, data, *options):
-    return trial.try_("-c", "apply.ignoreWhitespace=no", "apply", "--cached", "--whitespace=nowarn", "-p1",
-                      *options, stdin=data).returncode == 0
-
-
 def _expected(repo, files):
     """(the tree after every patch, []) or (None, what does not apply)."""
     trees, reasons, bad = [], [], set()
@@ -98,11 +84,11 @@ def _expected(repo, files):
         for file in files:
             data = file.read_bytes()
             read = lambda path: trial.blob(f":{path}")      # noqa: E731
-            if not _apply(trial, data, *(f"--exclude={path}" for path in sorted(bad))):
+            if trial.apply(data, *(f"--exclude={path}" for path in sorted(bad))).returncode:
                 found = diffs.conflicts(data, file.name, read) or [(file.name, f"{file.name}: does not apply")]
                 reasons += [line for path, line in found if path not in bad]
                 bad |= {path for path, _ in found}
-                _apply(trial, data, *(f"--exclude={path}" for path in sorted(bad)))
+                trial.apply(data, *(f"--exclude={path}" for path in sorted(bad)))
             trees.append(trial.out("write-tree"))
     return (None, reasons) if reasons else (trees, [])
 
@@ -110,7 +96,7 @@ def _expected(repo, files):
 def _is_applied(repo, files):
     """Can all patches be taken back?  Then they are in."""
     with _trial(repo) as trial:
-        return all(_apply(trial, file.read_bytes(), "-R") for file in reversed(files))
+        return all(trial.apply(file.read_bytes(), "-R").returncode == 0 for file in reversed(files))
 
 
 def _explain(repo, tree, files, kernel, reasons):
@@ -196,9 +182,8 @@ def cmd_am():
                      "--whitespace=nowarn", *map(str, files))
     if done.returncode:
         work.try_("am", "--abort")
-        words = done.stderr.decode(errors="replace").strip().splitlines() or ["git am failed"]
         _restored(work, tree, head)
-        raise Failure(f"git am stopped ({words[0]}); it was taken back and {tree} is unchanged",
+        raise Failure(f"git am stopped ({git.complaint(done)[0]}); it was taken back and {tree} is unchanged",
                       "see whether a hook of that tree objects")
     made = work.lines("rev-list", "--reverse", f"{head}..HEAD")
     if [work.resolve(commit + "^{tree}") for commit in made] != trees:

@@ -68,11 +68,16 @@ def compose(series, base, release, parts=None):
             tree = repo.out("write-tree")
             if tree == before:
                 raise Failure(f"commit {i} changes nothing", "give it a hook or new files, or drop it")
-            who = git.identity(*series.author, git_date(message.date))
-            parent = repo.with_env(**who).out("commit-tree", tree, "-p", parent, stdin=message.text.encode())
+            parent = make_commit(repo, series, i, tree, parent, message.text)
             hook = repo.raw("diff-tree", *git.DIFF, middle, tree) if tree != middle else b""
             commits.append(Commit(i, parent, tree, hook, edits.get(i, b"")))
     return Composed(series, base, release, commits, [part.name for part in chosen])
+
+
+def make_commit(repo, series, i, tree, parent, text):
+    """A commit with the author and the date of commit `i` of the series."""
+    who = git.identity(*series.author, git_date(series.messages[i].date))
+    return repo.with_env(**who).out("commit-tree", tree, "-p", parent, stdin=text.encode())
 
 
 def _undo(series, repo):
@@ -81,9 +86,8 @@ def _undo(series, repo):
     blobs = repo.lines("hash-object", "-w", "--no-filters", "--stdin-paths",
                        stdin="".join(f"{(series.top / name).absolute()}\n" for name in names).encode())
     repo.raw("read-tree", "--empty")
-    repo.raw("update-index", "-z", "--add", "--index-info", stdin="".join(
-        f"{'100755' if os.access(series.top / name, os.X_OK) else '100644'} {blob}\t{name}\0"
-        for name, blob in zip(names, blobs, strict=True)).encode())
+    repo.stage({name: ("100755" if os.access(series.top / name, os.X_OK) else "100644", blob)
+                for name, blob in zip(names, blobs, strict=True)})
     files, edits = {}, {}
     for i in reversed(series.all_ids):
         if i in series.edits:
@@ -92,20 +96,17 @@ def _undo(series, repo):
                     raise Failure(f"series/{i}.patch changes {part.path}, which no earlier commit brings",
                                   f"edits to files of the base belong into {series.hook_path(i)}")
             after = repo.out("write-tree")
-            done = repo.try_("apply", "-R", "--cached", "--whitespace=nowarn", "-p1", stdin=series.edits[i])
+            done = repo.apply(series.edits[i], "-R")
             if done.returncode:
-                words = done.stderr.decode(errors="replace").strip().splitlines()
-                raise Failure(f"series/{i}.patch is not contained in the files that it changes:\n  " + "\n  ".join(words),
-                              "change new files through make edit, make absorb")
+                raise Failure(f"series/{i}.patch is not contained in the files that it changes:\n  "
+                              + "\n  ".join(git.complaint(done)), "change new files through make edit, make absorb")
             edits[i] = repo.raw("diff-tree", *git.DIFF, repo.out("write-tree"), after)
         index = dict(_entry(line) for line in repo.raw("ls-files", "-s", "-z").split(b"\0") if line)
-        files[i] = {}
-        for name in series.messages[i].files:
-            if name not in index:
-                raise Failure(f"series/{i}.msg names {name}, which is no file of this repository")
-            files[i][name] = index[name]
-        repo.raw("update-index", "-z", "--index-info", stdin="".join(
-            f"0 {'0' * 40}\t{name}\0" for name in series.messages[i].files).encode())
+        missing = [name for name in series.messages[i].files if name not in index]
+        if missing:
+            raise Failure(f"series/{i}.msg names {missing[0]}, which is no file of this repository")
+        files[i] = {name: index[name] for name in series.messages[i].files}
+        repo.stage(dict.fromkeys(files[i]))
     return files, edits
 
 
@@ -124,8 +125,7 @@ def _add_files(repo, i, files, tree):
         if os.fsencode(name) in there:
             raise Failure(f"series/{i}.msg brings {name}, but the base has it already",
                           "edit files of the base through a hook")
-    repo.raw("update-index", "-z", "--add", "--index-info", stdin="".join(
-        f"{mode} {blob}\t{name}\0" for name, (mode, blob) in files.items()).encode())
+    repo.stage(files)
 
 
 def _add_entries(series, repo, i):
@@ -152,12 +152,11 @@ def _check_hook(series, i):
 
 
 def _apply(repo, name, data, release):
-    done = repo.try_("apply", "--cached", "--whitespace=nowarn", "-p1", stdin=data)
+    done = repo.apply(data)
     if done.returncode:
         reasons = [line for _, line in diffs.conflicts(data, name, lambda path: repo.blob(f":{path}"))]
-        reasons = reasons or done.stderr.decode(errors="replace").strip().splitlines()
-        raise Failure(f"the series does not apply to Linux {release.kernel}:\n  " + "\n  ".join(reasons),
-                      f"correct {name}")
+        raise Failure(f"the series does not apply to Linux {release.kernel}:\n  "
+                      + "\n  ".join(reasons or git.complaint(done)), f"correct {name}")
 
 
 @dataclass

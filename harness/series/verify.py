@@ -61,8 +61,7 @@ def applied_by_am(composed, files):
         done = repo.try_("am", "-q", "--whitespace=nowarn", "--no-3way", *(str(file.resolve()) for file in files))
         made = [(repo.resolve(f"{commit}^{{tree}}"), _who_and_what(repo, commit))
                 for commit in repo.lines("rev-list", "--reverse", f"{composed.base_commit}..HEAD")]
-    words = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-    return made, words[0] if done.returncode else None
+    return made, git.complaint(done)[0] if done.returncode else None
 
 
 def _who_and_what(repo, commit):

@@ -257,8 +257,7 @@ class Base:
         server = "git -c uploadpack.allowAnySHA1InWant=true -c safe.directory=* upload-pack"
         done = self.repo.try_("fetch", "-q", "--no-tags", "--no-write-fetch-head", f"--upload-pack={server}", top, tree)
         if done.returncode:
-            lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-            raise Failure(f"cannot copy the files of {top} at {revision}: {lines[0]}",
+            raise Failure(f"cannot copy the files of {top} at {revision}: {git.complaint(done)[0]}",
                           f"run `git -C {top} fsck`, or give another KERNEL_SRC")
         return self._store(tree, [])
 
