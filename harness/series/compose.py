@@ -299,9 +299,9 @@ class Composed:
         return changes
 
 
-def prepare(base_name=None, parts=None):
-    """Fetch the base, read the series and compose it."""
-    base = bases.load(base_name)
+def prepare(parts=None):
+    """Fetch the base, read the series and compose it, or some parts of it."""
+    base = bases.load()
     series = Series(paths.TOP, base.name)
     check_parts(series, parts)
     return compose(series, base, base.fetch(), parts)

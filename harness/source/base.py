@@ -34,6 +34,7 @@ from harness.ui import Failure, say
 
 IDENTITY = git.identity("Linux base", "base@localhost", "1000000000 +0000")
 INDEX = ".dma-reach.index"      # marks a checked-out tree as ours, and is its git index
+RECORD = ("package", "version", "kernel", "sha256", "tree")
 KINDS = "a tarball, a linux-source .deb, a source tree or a git repository"
 
 
@@ -89,35 +90,25 @@ def inner_tarball(deb, folder):
 class Base:
     """A base (`6.1`): its record in bases/<name>/base.toml, and its releases in CACHE."""
 
-    def __init__(self, name, bases_dir, cache):
-        self.name, self.dir, self.cache = name, Path(bases_dir) / name, Path(cache)
-        record = self.dir / "base.toml"
-        if not record.is_file():
-            known = sorted(p.parent.name for p in Path(bases_dir).glob("*/base.toml"))
-            raise Failure(f"there is no base {name}", f"choose BASE from: {' '.join(known) or 'none'}")
+    def __init__(self, name):
+        self.name, self.dir = name, paths.TOP / "bases" / name
         try:
-            values = tomllib.loads(record.read_text(encoding="utf-8"))
-            self.package, self.version = values["package"], values["version"]
-            self.kernel, self.sha256, self.tree = values["kernel"], values["sha256"], values["tree"]
+            values = tomllib.loads((self.dir / "base.toml").read_text(encoding="utf-8"))
+            self.package, self.version, self.kernel, self.sha256, self.tree = (values[key] for key in RECORD)
         except (tomllib.TOMLDecodeError, KeyError) as error:
-            raise Failure(f"bases/{name}/base.toml: {error}",
-                          "it needs package, version, kernel, sha256 and tree") from error
-        self.git_dir = self.cache / "git" / f"{name}.git"
+            raise Failure(f"bases/{name}/base.toml: {error}", f"it needs {', '.join(RECORD)}") from error
+        self.git_dir = paths.CACHE / "git" / f"{name}.git"
         self.objects = self.git_dir.resolve() / "objects"
         self.repo = git.own(self.git_dir, GIT_DIR=self.git_dir)
-        self._work = self.cache / "git" / f"{name}.work"        # exists during fetch() only
-        self._release = None
+        self._work = self.git_dir.with_suffix(".work")          # exists during fetch() only
 
     # -- the repository in CACHE ---------------------------------------------------------
 
     def _open(self):
         """Create the bare repository, or bring its settings up to date and clear what a killed run left."""
-        if not (self.git_dir / "HEAD").is_file():
-            self.git_dir.mkdir(parents=True, exist_ok=True)
-            git.own(self.git_dir.parent).raw("init", "-q", "--bare", "--template=", str(self.git_dir))
-        info = self.git_dir / "info" / "attributes"
-        info.parent.mkdir(exist_ok=True)
-        info.write_text(git.ATTRIBUTES, encoding="ascii")
+        (self.git_dir / "info").mkdir(parents=True, exist_ok=True)
+        (self.git_dir / "info/attributes").write_text(git.ATTRIBUTES, encoding="ascii")
+        self.repo.raw("init", "-q", "--bare", "--template=")
         for pattern in ("objects/pack/tmp_*", "index*.lock"):
             for rest in self.git_dir.glob(pattern):
                 rest.unlink()
@@ -133,7 +124,6 @@ class Base:
 
     def _store(self, tree, keys):
         """Make the base commit of `tree` and, as the last act, its refs."""
-        tree = self.repo.resolve(tree)
         kernel = kernel_version(self.repo.blob(f"{tree}:Makefile"))
         commit = self.repo.with_env(**IDENTITY).out("commit-tree", tree, "-m", f"Linux {kernel}")
         refs = "".join(f"update {self._ref(key)} {commit}\n" for key in [f"tree-{tree}", *keys])
@@ -155,9 +145,6 @@ class Base:
         if path.suffix == ".deb":
             path = inner_tarball(path, self._work)
             keys = [*keys, f"sha256-{sha256(path)}"]
-            known = self._known(keys[-1])
-            if known:
-                return self._store(known + "^{tree}", keys)
         if not shutil.which("xz"):
             debian.ensure(["xz-utils"])
         top = self._work / "source"
@@ -166,7 +153,7 @@ class Base:
             ui.run(["tar", "-x", "--no-same-owner", "--strip-components=1", "-f", path, "-C", top],
                    paths.OUT / "log/unpack.log", name=f"unpacking {path.name}")
         except Failure as failure:
-            raise Failure(f"{path} is not a complete kernel tarball, or there is no room in {self.cache}",
+            raise Failure(f"{path} is not a complete kernel tarball, or there is no room in {paths.CACHE}",
                           "get it again, or make room", failure.log) from failure
         return self._import_directory(top, self._work / "index", keys)
 
@@ -229,8 +216,9 @@ class Base:
     def _from_debian(self):
         """The commit of the Debian package: the recorded version if it can be had."""
         key = f"sha256-{self.sha256}"
-        if self._known(key):
-            return self._known(key)
+        known = self._known(key)
+        if known:
+            return known
         installed = Path("/usr/src") / f"{self.package}.tar.xz"
         if installed.is_file() and sha256(installed) == self.sha256:
             return self._import_archive(installed, [key])
@@ -253,9 +241,7 @@ class Base:
 
     def fetch(self):
         """The release to work on, imported if it is not yet; see the top of this file."""
-        if self._release:
-            return self._release
-        with locked(self.cache / "git" / f"{self.name}.lock"):
+        with locked(self.git_dir.with_suffix(".lock")):
             self._open()
             self._work.mkdir()
             try:
@@ -267,11 +253,11 @@ class Base:
         if self._known(f"sha256-{self.sha256}") == commit and tree != self.tree:
             raise Failure(f"the recorded release has the tree {tree}, bases/{self.name}/base.toml says "
                           f"{self.tree or 'nothing'}", "if sha256 there is right, correct the tree there")
-        self._release = Release(commit, tree, kernel_version(self.repo.blob(f"{commit}:Makefile")), tree == self.tree)
-        if not self._release.recorded:
-            say(f"this Linux {self._release.kernel} is not the recorded release {self.package} {self.version}: "
+        kernel = kernel_version(self.repo.blob(f"{tree}:Makefile"))
+        if tree != self.tree:
+            say(f"this Linux {kernel} is not the recorded release {self.package} {self.version}: "
                 "hooks have to apply, tree ids are not compared")
-        return self._release
+        return Release(commit, tree, kernel, tree == self.tree)
 
     # -- work trees --------------------------------------------------------------------------
 
@@ -300,6 +286,6 @@ class Base:
         return path
 
 
-def load(name=None):
-    """The base called `name`, by default the one that BASE chooses."""
-    return Base(name or paths.BASE, paths.TOP / "bases", paths.CACHE)
+def load():
+    """The base that BASE chooses."""
+    return Base(paths.BASE)

@@ -174,9 +174,6 @@ class Sources(Packaged):
         self.record("0" * 40)
         self.assertIn(f"has the tree {self.tree}", self.refused(base.load().fetch))
 
-    def test_unknown_base_lists_the_known(self):
-        self.assertIn("choose BASE from: 6.1", self.refused(base.load, "9.9"))
-
     def test_settings_of_the_user_change_nothing(self):
         write(self.tmp, {".config/git/attributes": "* text eol=crlf\n", ".config/git/config":
                          "[core]\n\tautocrlf = true\n"})

@@ -363,7 +363,7 @@ class Bases(Case):
             self.assertIn(words, self.refused(compose.prepare))
 
     def test_unknown_part(self):
-        self.assertIn("there is no part nix", self.refused(compose.prepare, None, ["nix"]))
+        self.assertIn("there is no part nix", self.refused(compose.prepare, ["nix"]))
 
     def test_one_part(self):
-        self.assertEqual([commit.id for commit in self.quiet(compose.prepare, None, ["foo"]).commits], ["foo/foo"])
+        self.assertEqual([commit.id for commit in self.quiet(compose.prepare, ["foo"]).commits], ["foo/foo"])
