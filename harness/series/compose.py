@@ -16,7 +16,7 @@ from pathlib import Path
 from harness import git, paths
 from harness.series import diffs, maintainers
 from harness.series.message import git_date
-from harness.series.series import Series, write_files
+from harness.series.series import Series, differing, write_files
 from harness.source import base as bases
 from harness.ui import Failure, Steps, say
 
@@ -281,12 +281,7 @@ class Composed:
 
     def differing(self):
         """Those outputs that are not what the repository holds."""
-        found = {}
-        for name, data in self.outputs().items():
-            path = self.series.top / name
-            if (path.read_bytes() if path.is_file() else None) != data:
-                found[name] = data
-        return found
+        return differing(self.series.top, self.outputs())
 
     def write(self):
         """Write patches/, trees, and hooks and edits in their one form; only on the recorded release."""

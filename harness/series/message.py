@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """A commit's message as series/<part>/<name>.msg has it.
 
-    Files: kernel/dma/x.c               new files that the commit brings, at their path in this repository
-    Maintainers: TITLE                  entries of MAINTAINERS that it inserts
+    Files: kernel/dma/x.c               a new file that the commit brings, at its path in this repository
+    Maintainers: TITLE                  an entry of MAINTAINERS that it inserts
     Not-on: 7.3 fixed there by ...      a base on which the commit is not needed, and why
     Date: 2026-11-25T12:00:00+00:00
 
@@ -67,7 +67,7 @@ def parse(name, data):
         key, _, value = line.partition(": ")
         value = value.strip()
         if key == "Files" and value:
-            message.files += value.split()
+            message.files.append(value)
         elif key == "Maintainers" and value:
             message.titles.append(value)
         elif key == "Date" and value:
@@ -88,14 +88,6 @@ def parse(name, data):
     check_text(name, message.text, head.count("\n") + 2)
     check_notes(name, message.notes)
     return message
-
-
-def override(name, message, data):
-    """`message` with the text that a base has in place of it."""
-    text, notes = split(data.decode())
-    check_text(name, text, 0)
-    check_notes(name, notes)
-    return Message(message.head, text, notes, message.date, message.files, message.titles, message.not_on)
 
 
 def check_text(name, text, above):

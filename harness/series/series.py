@@ -10,7 +10,6 @@
                                     repository have the change already
     series/<part>/<base>/<name>.patch   its hook on a base: edits to files of the base, and to new files where
                                     that base differs
-    series/<part>/<base>/<name>.msg     its message where it reads differently on a base (without a header)
     series/<part>/mutants/          breaks on purpose
 
 A commit is known by its id, part/name.
@@ -84,12 +83,11 @@ class Series:
     def _order(self, part):
         file, names = f"series/{part}/order", []
         for number, line in enumerate(self._read(file).decode().splitlines(), 1):
-            name = line.split("#")[0].strip()
-            if name and not NAME.fullmatch(name):
-                raise Failure(f"{file}:{number}: `{name}` is not of the form some-name")
-            if name in names:
-                raise Failure(f"{file}:{number}: {name} is named twice")
-            names += [name] if name else []
+            if not NAME.fullmatch(line):
+                raise Failure(f"{file}:{number}: `{line}` is not of the form some-name")
+            if line in names:
+                raise Failure(f"{file}:{number}: {line} is named twice")
+            names.append(line)
         return tuple(f"{part}/{name}" for name in names)
 
     def _author(self):
@@ -99,20 +97,12 @@ class Series:
         return found.groups()
 
     def _message(self, i):
-        found = message.parse(f"series/{i}.msg", self._read(f"series/{i}.msg"))
-        path = self.override_path(i)
-        if (self.top / path).is_file():
-            return message.override(path, found, self._read(path))
-        return found
+        return message.parse(f"series/{i}.msg", self._read(f"series/{i}.msg"))
 
     def hook_path(self, i):
         """Where the hook of a commit is."""
         part, name = i.split("/")
         return f"series/{part}/{self.base_name}/{name}.patch"
-
-    def override_path(self, i):
-        """Where a base has its own message of a commit."""
-        return self.hook_path(i).removesuffix(".patch") + ".msg"
 
     def _patches(self, folder):
         found = {}
@@ -134,12 +124,9 @@ class Series:
     # -- checks ----------------------------------------------------------------------------
 
     def _check_names(self):
-        for path in [*self.dir.glob("*/*.msg"), *self.dir.glob("*/*.patch"), *self.dir.glob("*/*/*.msg"),
-                     *self.dir.glob("*/*/*.patch")]:
+        for path in [*self.dir.glob("*/*.msg"), *self.dir.glob("*/*.patch"), *self.dir.glob("*/[0-9]*/*")]:
             words = path.relative_to(self.dir).parts
-            if len(words) == 3 and words[1] == "mutants" or words[1:] == ("cover.msg",):
-                continue
-            if f"{words[0]}/{path.stem}" not in self.all_ids:
+            if f"{words[0]}/{path.stem}" not in self.all_ids and words[1] != "cover.msg":
                 raise Failure(f"{path.relative_to(self.top)}: series/{words[0]}/order does not name {path.stem}")
         for i, found in self.messages.items():
             if found.files and found.not_on:
@@ -188,6 +175,19 @@ class Series:
             if title not in owner:
                 raise Failure(f"MAINTAINERS: no commit inserts the entry `{title}`",
                               "name it in a Maintainers: line of one series/*/*.msg, or remove it")
+
+
+def differing(top, wanted):
+    """Those of {path: bytes, (bytes, executable) or None} that the files below `top` are not."""
+    changes = {}
+    for name, data in wanted.items():
+        path = Path(top) / name
+        there = path.read_bytes() if path.is_file() else None
+        if isinstance(data, tuple) and there is not None:
+            there = there, os.access(path, os.X_OK)
+        if there != data:
+            changes[name] = data
+    return changes
 
 
 def write_files(top, changes):
