@@ -14,7 +14,7 @@ from pathlib import Path
 
 from harness import git, paths
 from harness.series import diffs, maintainers, message
-from harness.series.compose import compose, prepare
+from harness.series.compose import compose, prepare, told
 from harness.series.edit import BASE, BRANCH, COMPOSED, check_clean, edit_dir, mark, moved_on, opened, recorded_only
 from harness.series.series import JUNK, KERNEL, NAME, Series, differing, write_files
 from harness.ui import Failure, say, short
@@ -241,7 +241,7 @@ def changes_of(series, taken, entries):
         data = f"{header(series.messages.get(commit.id), commit)}\n\n{message.joined(commit.text, commit.notes)}".encode()
         message.parse(str(commit), data)
         wanted |= {f"series/{commit.id}.msg": data, series.hook_path(commit.id): commit.hook or None,
-                   f"series/{commit.id}.patch": commit.edit or None, **commit.files}
+                   series.edit_path(commit.id): commit.edit or None, **commit.files}
     for part in series.parts:
         names = with_absent(series, part, [commit.id.split("/")[1] for commit in taken if commit.part == part])
         wanted[f"series/{part}/order"] = "".join(f"{name}\n" for name in names).encode()
@@ -296,9 +296,8 @@ def cmd_absorb():
                       moved_on(repo, path))
     rehearse(composed, taken, changes)
     write_files(paths.TOP, changes)
+    told(changes)
     outcome = prepare()
-    changes.update(outcome.write())
+    generated = outcome.write()
     mark(repo, outcome)
-    for name, data in changes.items():
-        say(f"  {'removed' if data is None else 'written'} {name}")
-    say("nothing to absorb: the files say what the branch says" if not changes else "absorbed; next: make test")
+    say("absorbed; next: make test" if changes or generated else "nothing to absorb: the files say what the branch says")

@@ -200,11 +200,6 @@ class Composed:
 
     # -- patches -----------------------------------------------------------------------------
 
-    @property
-    def trees(self):
-        """The text of bases/<base>/trees."""
-        return "".join(f"{commit.id} {commit.tree}\n" for commit in self.commits)
-
     def patch_name(self, commit):
         """The file of a commit in patches/<base>."""
         return f"{self.commits.index(commit) + 1:04}-{commit.part}-{commit.name}.patch"
@@ -268,12 +263,12 @@ class Composed:
         """{path below the repository: bytes, or None for a file to remove} of all that is generated."""
         name = self.base.name
         wanted = {f"patches/{name}/{file}": data for file, data in self.patches().items()}
-        wanted[f"bases/{name}/trees"] = self.trees.encode()
+        wanted[f"bases/{name}/trees"] = "".join(f"{commit.id} {commit.tree}\n" for commit in self.commits).encode()
         for commit in self.commits:
             if commit.id in self.series.hooks:
                 wanted[self.series.hook_path(commit.id)] = commit.hook or None
             if commit.id in self.series.edits:
-                wanted[f"series/{commit.id}.patch"] = commit.edit or None
+                wanted[self.series.edit_path(commit.id)] = commit.edit or None
         for path in (self.series.top / "patches" / name).glob("*"):
             if PATCH.fullmatch(path.name):
                 wanted.setdefault(f"patches/{name}/{path.name}", None)
@@ -291,7 +286,14 @@ class Composed:
             return {}
         changes = self.differing()
         write_files(self.series.top, changes)
+        told(changes)
         return changes
+
+
+def told(changes):
+    """Say which files were written or removed."""
+    for name, data in changes.items():
+        say(f"  {'removed' if data is None else 'written'} {name}")
 
 
 def prepare(parts=None):
@@ -311,17 +313,11 @@ def check_parts(series, names):
 
 def cmd_series():
     """make series: compose, and write patches/ when the release is the recorded one."""
-    steps = Steps("series", 3)
-    base = bases.load()
-    series = Series(paths.TOP, base.name)
-    with steps.step(f"fetch base {base.name}"):
-        release = base.fetch()
-    with steps.step(f"compose {len(series.ids)} commits on Linux {release.kernel}"):
-        composed = compose(series, base, release)
-    with steps.step(f"write patches/{base.name}"):
+    steps = Steps("series", 2)
+    with steps.step("fetch the base and compose the series"):
+        composed = prepare()
+    with steps.step(f"write patches/{paths.BASE}"):
         changes = composed.write()
-    for name, data in changes.items():
-        say(f"  {'removed' if data is None else 'written'} {name}")
     if composed.recorded and not changes:
-        say(f"  patches/{base.name} is up to date")
+        say(f"  patches/{paths.BASE} is up to date")
     return composed

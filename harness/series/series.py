@@ -14,9 +14,9 @@
 
 A commit is known by its id, part/name.
 """
+import contextlib
 import os
 import re
-import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,9 +51,9 @@ class Series:
         self.author = self._author()
         self.parts = self._parts()
         self.all_ids = [i for part in self.parts.values() for i in part.ids]
-        self.messages = {i: self._message(i) for i in self.all_ids}
-        self.hooks = self._patches(f"{base_name}/")
-        self.edits = self._patches("")
+        self.messages = {i: message.parse(f"series/{i}.msg", self._read(f"series/{i}.msg")) for i in self.all_ids}
+        self.hooks = self._patches(self.hook_path)
+        self.edits = self._patches(self.edit_path)
         self.ids = [i for i in self.all_ids if base_name not in self.messages[i].not_on]
         self._check_names()
         self._check_files()
@@ -96,22 +96,18 @@ class Series:
             raise Failure("series/author has to be one line: Name <email>")
         return found.groups()
 
-    def _message(self, i):
-        return message.parse(f"series/{i}.msg", self._read(f"series/{i}.msg"))
-
     def hook_path(self, i):
         """Where the hook of a commit is."""
         part, name = i.split("/")
         return f"series/{part}/{self.base_name}/{name}.patch"
 
-    def _patches(self, folder):
-        found = {}
-        for i in self.all_ids:
-            part, name = i.split("/")
-            path = self.dir / part / f"{folder}{name}.patch"
-            if path.is_file():
-                found[i] = path.read_bytes()
-        return found
+    @staticmethod
+    def edit_path(i):
+        """Where the changes of a commit to new files of earlier ones are."""
+        return f"series/{i}.patch"
+
+    def _patches(self, place):
+        return {i: self._read(place(i)) for i in self.all_ids if (self.top / place(i)).is_file()}
 
     def closure(self, names):
         """The parts of these names and what they need, in order."""
@@ -196,19 +192,15 @@ def write_files(top, changes):
         path = Path(top) / name
         if data is None:
             path.unlink(missing_ok=True)
-            for parent in path.parents:
-                if parent == Path(top) or not parent.is_dir() or any(parent.iterdir()):
-                    break
-                parent.rmdir()
+            with contextlib.suppress(OSError):          # until a folder is not empty
+                for parent in Path(name).parents[:-1]:
+                    (Path(top) / parent).rmdir()
             continue
-        data, executable = data if isinstance(data, tuple) else (data, None)
+        data, executable = data if isinstance(data, tuple) else (data, False)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, tmp = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        if executable is None:
-            executable = path.is_file() and os.access(path, os.X_OK)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(tmp, (0o777 if executable else 0o666) & ~mask)
-        os.replace(tmp, path)
+        new = path.with_name(f".new-{path.name}")
+        new.write_bytes(data)
+        if executable:
+            mode = new.stat().st_mode
+            new.chmod(mode | (mode & 0o444) >> 2)       # for those who may read it
+        new.replace(path)
