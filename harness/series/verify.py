@@ -24,12 +24,11 @@ def generated(composed):
 
 def _patch_files(composed):
     """[(commit, name for messages, path)]."""
-    folder = composed.series.top / "patches" / composed.base.name
-    names = [composed.patch_name(commit) for commit in composed.commits]
-    found = [(commit, f"patches/{composed.base.name}/{name}", folder / name)
-             for commit, name in zip(composed.commits, names)]
-    for _, name, path in found:
-        if not path.is_file():
+    found = []
+    for commit in composed.commits:
+        name = f"patches/{composed.base.name}/{composed.patch_name(commit)}"
+        found.append((commit, name, composed.series.top / name))
+        if not found[-1][2].is_file():
             raise Failure(f"{name} is missing", "make series")
     return found
 
