@@ -101,20 +101,14 @@ def _undo(series, repo):
                 raise Failure(f"series/{i}.patch is not contained in the files that it changes:\n  "
                               + "\n  ".join(git.complaint(done)), "change new files through make edit, make absorb")
             edits[i] = repo.raw("diff-tree", *git.DIFF, repo.out("write-tree"), after)
-        index = dict(_entry(line) for line in repo.raw("ls-files", "-s", "-z").split(b"\0") if line)
-        missing = [name for name in series.messages[i].files if name not in index]
-        if missing:
-            raise Failure(f"series/{i}.msg names {missing[0]}, which is no file of this repository")
-        files[i] = {name: index[name] for name in series.messages[i].files}
+        files[i] = {}
+        for name in series.messages[i].files:
+            entry = repo.out("ls-files", "-s", "--", name).split()
+            if not entry:
+                raise Failure(f"series/{i}.msg names {name}, which is no file of this repository")
+            files[i][name] = entry[0], entry[1]
         repo.stage(dict.fromkeys(files[i]))
     return files, edits
-
-
-def _entry(line):
-    """(path, (mode, blob)) of a line of git ls-files -s."""
-    head, _, path = line.partition(b"\t")
-    mode, blob, _ = head.decode().split()
-    return os.fsdecode(path), (mode, blob)
 
 
 def _add_files(repo, i, files, tree):
