@@ -114,8 +114,8 @@ class Steps:
         say(f"  done in {clock(time.monotonic() - start)}")
 
 
-ERROR = re.compile(r"(?:^|\W)(?i:error): |undefined reference to|multiple definition of"     # of compilers, git, modpost
-                   r"|^E: |^Missing: CONFIG_|^Traceback ")                                   # of apt, kunit.py, Python
+ERROR = re.compile(r"(?:^|\W)(?i:error): |undefined reference to|multiple definition of"   # compilers, git, modpost
+                   r"|^E: |^Missing: CONFIG_|^Traceback ")                                  # apt, kunit.py, Python
 MAKE = re.compile(r"^make(?:\[\d+\])?: \*\*\* ")
 
 

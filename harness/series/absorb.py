@@ -35,7 +35,7 @@ class Taken:
     id: str             # what it says; give_ids() finds the others
     hook: bytes = b""
     edit: bytes = b""
-    files: dict = field(default_factory=dict)       # that it brings: {path: (bytes, executable)} as the last commit has it
+    files: dict = field(default_factory=dict)       # that it brings: {path: (bytes, executable)} in the end
     titles: list = field(default_factory=list)      # of the MAINTAINERS entries that it inserts
 
     @property
@@ -209,7 +209,7 @@ def take_entries(repo, commit, owner):
 
 
 def header(old, commit):
-    """The header of a .msg: what the commit brings, in the order of the old header, which alone knows of other bases."""
+    """The header of a .msg: what the commit brings, in the order of the old header, and what that says of bases."""
     lines = []
     for key, there, names in (("Files", old.files if old else [], commit.files),
                               ("Maintainers", old.titles if old else [], commit.titles)):
@@ -238,7 +238,8 @@ def changes_of(series, taken, entries):
         for path in [*(series.dir / part).glob(f"{name}.*"), *(series.dir / part).glob(f"[0-9]*/{name}.patch")]:
             wanted[path.relative_to(series.top).as_posix()] = None
     for commit in taken:
-        data = f"{header(series.messages.get(commit.id), commit)}\n\n{message.joined(commit.text, commit.notes)}".encode()
+        head = header(series.messages.get(commit.id), commit)
+        data = f"{head}\n\n{message.joined(commit.text, commit.notes)}".encode()
         message.parse(str(commit), data)
         wanted |= {f"series/{commit.id}.msg": data, series.hook_path(commit.id): commit.hook or None,
                    series.edit_path(commit.id): commit.edit or None, **commit.files}
@@ -300,4 +301,5 @@ def cmd_absorb():
     outcome = prepare()
     generated = outcome.write()
     mark(repo, outcome)
-    say("absorbed; next: make test" if changes or generated else "nothing to absorb: the files say what the branch says")
+    say("absorbed; next: make test" if changes or generated
+        else "nothing to absorb: the files say what the branch says")

@@ -57,7 +57,7 @@ def compose(series, base, release, parts=None):
         repo.raw("read-tree", parent)
         for i in ids:
             before, message = tree, series.messages[i]
-            _add_files(repo, i, new_files[i], tree)
+            _add_files(repo, i, new_files[i])
             _add_entries(series, repo, i)
             if edits.get(i):
                 _apply(repo, f"series/{i}.patch", edits[i], release)
@@ -111,12 +111,9 @@ def _undo(series, repo):
     return files, edits
 
 
-def _add_files(repo, i, files, tree):
-    if not files:
-        return
-    there = repo.raw("ls-tree", "-z", "--name-only", tree, "--", *files).split(b"\0")
+def _add_files(repo, i, files):
     for name in files:
-        if os.fsencode(name) in there:
+        if repo.blob(f":{name}") is not None:
             raise Failure(f"series/{i}.msg brings {name}, but the base has it already",
                           "edit files of the base through a hook")
     repo.stage(files)

@@ -57,7 +57,8 @@ def read(name, text, path=None):
 
 def files(top):
     """{part/name: path}."""
-    return {f"{path.parent.parent.name}/{path.stem}": path for path in sorted(Path(top).glob("series/*/mutants/*.patch"))}
+    return {f"{path.parent.parent.name}/{path.stem}": path
+            for path in sorted(Path(top).glob("series/*/mutants/*.patch"))}
 
 
 def load(top):

@@ -92,4 +92,5 @@ def cmd_part():
         enroll(composed, path, name)
     mine = [commit for commit in composed.commits if commit.part == name]
     say(f"{short(path)}: branch b4/{name}, {len(mine)} commits after the tag base")
-    say(f"  cd {short(path)} && b4 prep --show-info, b4 send --reflect; add your sign-off with git rebase --signoff base")
+    say(f"  cd {short(path)} && b4 prep --show-info, b4 send --reflect; "
+        "add your sign-off with git rebase --signoff base")

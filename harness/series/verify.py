@@ -96,7 +96,8 @@ def alone(composed):
         made, complaint = applied_by_am(part, [files[commit.id] for commit in part.commits])
         if complaint or [tree for tree, _ in made] != [commit.tree for commit in part.commits]:
             what = complaint or "git am gives other files than composing it"
-            raise Failure(f"part {name} alone: {what}", "see which hook needs a part that series/parts.toml does not name")
+            raise Failure(f"part {name} alone: {what}",
+                          "see which hook needs a part that series/parts.toml does not name")
 
 
 def fuzzless(composed):

@@ -95,7 +95,8 @@ SERIES = {
     "series/author": "Jane Doe <jane@example.org>\n",
     "series/reach/cover.msg": "mm: reach memory\n\nThis is why.\n",
     "series/foo/cover.msg": "foo: return more\n\nThis is why.\n",
-    "series/reach/slab.msg": message("mm: add reach", f"Files: mm/reach.c\nFiles: mm/reach.sh\nMaintainers: BETA REACH\n"
+    "series/reach/slab.msg": message("mm: add reach", f"Files: mm/reach.c\nFiles: mm/reach.sh\n"
+                                  "Maintainers: BETA REACH\n"
                                   f"Date: {DATE.format(1)}"),
     "series/reach/docs.msg": message("Documentation: tell of reach",
                                   f"Files: Documentation/reach.rst\nDate: {DATE.format(2)}"),

@@ -107,7 +107,8 @@ class Files(unittest.TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.top = Path(folder.name)
-        for name in ("series/mm/mutants/zone.patch", "series/ddw/mutants/limit.patch", "series/v7s/mutants/range.patch"):
+        for part, name in (("mm", "zone"), ("ddw", "limit"), ("v7s", "range")):
+            name = f"series/{part}/mutants/{name}.patch"
             (self.top / name).parent.mkdir(parents=True, exist_ok=True)
             (self.top / name).write_text(TEXT, encoding="utf-8")
 
