@@ -2,8 +2,8 @@
 """`make bench`: the modules in bench/, on the base and on the series, side by side, and on newer kernels.
 
 QEMU's -icount shift=0 makes a virtual nanosecond of every instruction, so the numbers are counts of
-instructions; they are the same on every machine with the same compiler. A newer kernel, of which
-KERNEL_SRC_6_12=path/to/linux names an unpacked tree, runs bench_swiotlb.c only.
+instructions; they are the same on every machine with the same compiler. Newer kernels run
+bench_swiotlb.c only.
 """
 
 import json
@@ -16,13 +16,12 @@ from pathlib import Path
 from harness import paths, report, ui
 from harness.guest import image, kernel, qemu
 from harness.series import compose
-from harness.source import base, debian, kbuild
+from harness.source import debian, kbuild, newer
 
 USE = "bench"
 SOURCE = paths.TOP / "bench"
 SIDES = ("base", "series")
 ARCHES = ("arm64", "x86_64")
-NEWER = ("6.12", "7.3")
 NEWER_ARCH = "x86_64"
 COUNTED = ["-icount", "shift=0,sleep=off", "-smp", "1"]
 PROCESSOR = {"x86_64": ["-cpu", "qemu64"]}              # it copies with plain moves, not with one long instruction
@@ -35,22 +34,13 @@ def bars():
     return tomllib.loads((paths.base_dir() / USE / "bars.toml").read_text(encoding="utf-8"))
 
 
-def newer():
-    """{name: (version, tree)} of newer kernels that the user gives; a line for each other."""
-    trees = {}
-    for name in NEWER:
-        variable = f"KERNEL_SRC_{name.replace('.', '_')}"
-        given = os.environ.get(variable)
-        if not given:
-            ui.say(f"Linux {name} is left out: {variable} does not name an unpacked tree of it")
-            continue
-        tree = Path(given).expanduser().resolve()
-        makefile = tree / "Makefile"
-        version = base.kernel_version(makefile.read_bytes()) if makefile.is_file() else None
-        if not version:
-            raise ui.Failure(f"{variable}={given} is no unpacked kernel tree", "unpack it, and give its path")
-        trees[name] = version, tree
-    return trees
+def given():
+    """Refuse sources of newer kernels that are not there."""
+    for variable in map(newer.variable, newer.NAMES):
+        path = os.environ.get(variable)
+        if path and not Path(path).expanduser().exists():
+            raise ui.Failure(f"{variable}: there is no {path}",
+                             "give a linux-source package, a tarball or an unpacked tree")
 
 
 def spreads(values):
@@ -98,8 +88,8 @@ def build(arch, side, tree):
     """Build one side's kernel and the modules for it; returns the modules."""
     log = paths.log_dir(USE) / f"{arch}-{side}"
     names = ["common", arch] if side in SIDES else ["common", arch, "newer"]
-    kernel.build(tree, folder(arch, side), arch, [paths.base_dir() / USE / f"{name}.config" for name in names], log,
-                 "modules")
+    fragments = [paths.base_dir() / USE / f"{name}.config" for name in names]
+    kernel.build(tree, folder(arch, side), arch, [path for path in fragments if path.exists()], log, "modules")
     work = folder(arch, side) / "dma-reach-bench"
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(SOURCE, work)
@@ -129,12 +119,16 @@ def measure(wanted, arch, side, modules):
 
 def cmd_bench():
     """Build, boot and compare."""
-    wanted, others = bars(), newer()
-    steps = ui.Steps("bench", 2 + len(SIDES) * (1 + 2 * len(ARCHES)) + 2 * len(others))
+    given()
+    wanted = bars()
+    steps = ui.Steps("bench", 3 + len(SIDES) * (1 + 2 * len(ARCHES)) + 2 * len(newer.NAMES))
     with steps.step("look for packages"):
         debian.ensure(image.packages(ARCHES))
     with steps.step("compose the series"):
         tip = compose.prepare()
+    with steps.step("look for newer kernels"):
+        others = newer.sources()
+    steps.total -= 2 * (len(newer.NAMES) - len(others))
     values = {}
 
     def numbers(arch, side, tree):
@@ -147,13 +141,13 @@ def cmd_bench():
             tip.checkout(tip.base_commit if side == "base" else tip.tip, paths.tree_dir(USE))
         for arch in ARCHES:
             numbers(arch, side, paths.tree_dir(USE))
-    for side, (_, tree) in others.items():
+    for side, (tree, _) in others.items():
         numbers(NEWER_ARCH, side, tree)
     kept = paths.report_dir() / "bench.json"
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps({f"{arch}-{side}": numbers for (arch, side), numbers in values.items()}, indent=1)
                     + "\n", encoding="utf-8")
-    header = ("arch", "what", *SIDES, "", *(version for version, _ in others.values()), "unit", "bar", "")
+    header = ("arch", "what", *SIDES, "", *(version for _, version in others.values()), "unit", "bar", "")
     ui.say()
     for line in report.table(header, [row for arch in ARCHES for row in rows(
             wanted, arch, [values.get((arch, side), {}) for side in (*SIDES, *others)])]):
