@@ -8,8 +8,9 @@ settings count there, only variables that would point git elsewhere are removed.
 """
 import os
 import subprocess
+from pathlib import Path
 
-from harness.ui import Failure
+from harness.ui import Failure, short
 
 # Set for every call on the harness's own repositories.  git reads the attribute file in
 # the home directory even when the configuration in it is switched off, hence
@@ -41,16 +42,16 @@ DIFF = ["-p", "--binary", "--full-index", "--unified=3", "--inter-hunk-context=0
         "--dst-prefix=b/", *STAT]
 
 
-def user_env(**extra):
-    """The caller's environment without variables that redirect git to another place."""
-    env = {k: v for k, v in os.environ.items()
-           if k not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX",
-                        "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-                        "GIT_COMMON_DIR", "GIT_NAMESPACE", "GIT_INTERNAL_SUPER_PREFIX",
-                        "GIT_LITERAL_PATHSPECS", "GIT_EXTERNAL_DIFF", "GIT_DIFF_OPTS")}
-    env.update(LC_ALL="C", GIT_TERMINAL_PROMPT="0", GIT_EDITOR="true", GIT_PAGER="cat")
-    env.update({k: str(v) for k, v in extra.items()})
-    return env
+# What a user's repository can be in the middle of, by the file in .git that shows it.
+BUSY = {"rebase-apply": "a git am or rebase", "rebase-merge": "a rebase", "MERGE_HEAD": "a merge",
+        "CHERRY_PICK_HEAD": "a cherry-pick", "REVERT_HEAD": "a revert", "BISECT_LOG": "a bisection"}
+
+
+def user_env():
+    """The caller's environment; of git's variables only those that do not point it to another place."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")
+           or k.startswith(("GIT_AUTHOR_", "GIT_COMMITTER_", "GIT_CONFIG_", "GIT_SSH"))}
+    return {**env, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_EDITOR": "true", "GIT_PAGER": "cat"}
 
 
 def fixed_env(**extra):
@@ -62,8 +63,7 @@ def fixed_env(**extra):
     for i, (key, value) in enumerate(CONFIG.items()):
         env[f"GIT_CONFIG_KEY_{i}"] = key
         env[f"GIT_CONFIG_VALUE_{i}"] = value
-    env.update({k: str(v) for k, v in extra.items()})
-    return env
+    return {**env, **extra}
 
 
 def identity(name, email, date):
@@ -73,11 +73,9 @@ def identity(name, email, date):
             for what, value in (("NAME", name), ("EMAIL", email), ("DATE", date))}
 
 
-def call(args, cwd, env, stdin=None):
-    """Run git and return the finished process with bytes in stdout and stderr."""
-    return subprocess.run(["git", *map(str, args)], cwd=cwd, env=env, input=stdin,
-                          stdin=None if stdin is not None else subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def complaint(done):
+    """The lines that a finished git has said about a failure."""
+    return done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
 
 
 class Repo:
@@ -87,23 +85,27 @@ class Repo:
         self.cwd, self.env = str(cwd), env
 
     def with_env(self, **extra):
-        return Repo(self.cwd, {**self.env, **{k: str(v) for k, v in extra.items()}})
+        """The same repository with more variables."""
+        return Repo(self.cwd, {**self.env, **extra})
 
-    def try_(self, *args, stdin=None):
-        return call(args, self.cwd, self.env, stdin)
+    def try_(self, *args, stdin=b""):
+        """Run git and return the finished process with bytes in stdout and stderr."""
+        return subprocess.run(["git", *map(str, args)], cwd=self.cwd, env=self.env, input=stdin, check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
-    def raw(self, *args, stdin=None):
+    def raw(self, *args, stdin=b""):
         """Output of git in bytes; a failure of git is a Failure with git's own words."""
         done = self.try_(*args, stdin=stdin)
         if done.returncode:
-            words = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-            raise Failure(f"git {args[0]} failed in {self.cwd}: {'; '.join(words[:4])}")
+            raise Failure(f"git {args[0]} failed in {self.cwd}: {'; '.join(complaint(done)[:4])}")
         return done.stdout
 
-    def out(self, *args, stdin=None):
+    def out(self, *args, stdin=b""):
+        """Output of git as text."""
         return self.raw(*args, stdin=stdin).decode(errors="surrogateescape").rstrip("\n")
 
-    def lines(self, *args, stdin=None):
+    def lines(self, *args, stdin=b""):
+        """Output of git in lines."""
         return self.out(*args, stdin=stdin).splitlines()
 
     def resolve(self, name):
@@ -116,11 +118,38 @@ class Repo:
         done = self.try_("cat-file", "blob", name)
         return done.stdout if done.returncode == 0 else None
 
+    def apply(self, diff, *options):
+        """Apply a diff to the index."""
+        return self.try_("-c", "apply.ignoreWhitespace=no", "apply", "--cached", "--whitespace=nowarn", "-p1", *options,
+                         stdin=diff)
+
+    def stage(self, entries):
+        """Put {path: (mode, blob), or None to remove it} into the index."""
+        self.raw("update-index", "-z", "--add", "--index-info", stdin=b"".join(
+            os.fsencode("{} {}\t{}\0".format(*(entry or ("0", "0" * 40)), path)) for path, entry in entries.items()))
+
+    def check_idle(self):
+        """Nobody is in the middle of something in the work tree."""
+        for name, what in BUSY.items():
+            if (Path(self.cwd) / self.out("rev-parse", "--git-path", name)).exists():
+                raise Failure(f"{short(self.cwd)} is in the middle of {what}", "finish or abort it first")
+
+    def check_committed(self, hint, *options):
+        """The work tree has no changes, as `git status` tells with these options."""
+        dirty = self.lines("status", "--porcelain", *options)
+        if dirty:
+            more = f" and {len(dirty) - 4} more" if len(dirty) > 4 else ""
+            raise Failure(f"{short(self.cwd)} has changes that are in no commit: "
+                          + ", ".join(line[3:] for line in dirty[:4]) + more, hint)
+
 
 def borrowing(path, objects, branch):
-    """Make a repository with a work tree at `path` that reads the objects of another one."""
+    """Make a repository with a work tree in the empty folder `path` that reads the objects of another one, and where
+    a user's git writes the same bytes as the harness."""
     own(path).raw("init", "-q", "-b", branch, "--template=")
     repo = own(path, GIT_DIR=path / ".git", GIT_WORK_TREE=path)
+    for key in ("core.autocrlf", "gc.auto", "diff.kernel.xfuncname"):
+        repo.raw("config", key, CONFIG[key])
     for name, text in {"objects/info/alternates": f"{objects}\n", "info/attributes": ATTRIBUTES}.items():
         file = path / ".git" / name
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -60,16 +60,17 @@ class Pulse:
 
     def __init__(self, name, status=None):
         self.name, self.status = name, status
-        self.start = time.monotonic()
         self.terminal = sys.stdout.isatty()
-        self.next = self.start + (TICK if self.terminal else HEARTBEAT)
+        self.every = TICK if self.terminal else HEARTBEAT
+        self.start = time.monotonic()
+        self.next = self.start + self.every
 
     def beat(self):
         """Call often; prints only when it is time to."""
         now = time.monotonic()
         if now < self.next:
             return
-        self.next = now + (TICK if self.terminal else HEARTBEAT)
+        self.next = now + self.every
         how_far = self.status() if self.status else ""
         line = f"  {clock(now - self.start)} {self.name}" + (f": {how_far}" if how_far else "")
         if self.terminal:
@@ -113,16 +114,9 @@ class Steps:
         say(f"  done in {clock(time.monotonic() - start)}")
 
 
-ERRORS = (
-    re.compile(r"(?:^|[^\w])(?:fatal )?error: ", re.I),         # gcc, ld, git, dtc, kconfig
-    re.compile(r"undefined reference to|multiple definition of"),
-    re.compile(r"^(?:\S+: )?Error: |:\d+: Error: "),            # as
-    re.compile(r"^ERROR: modpost|^ERROR: "),
-    re.compile(r"^E: "),                                        # apt
-    re.compile(r"^Missing: CONFIG_"),                           # kunit.py
-    re.compile(r"^make(?:\[\d+\])?: \*\*\* "),
-    re.compile(r"^Traceback "),
-)
+ERROR = re.compile(r"(?:^|\W)(?i:error): |undefined reference to|multiple definition of"   # compilers, git, modpost
+                   r"|^E: |^Missing: CONFIG_|^Traceback ")                                  # apt, kunit.py, Python
+MAKE = re.compile(r"^make(?:\[\d+\])?: \*\*\* ")
 
 
 def first_error(text):
@@ -131,11 +125,11 @@ def first_error(text):
     complaint = None                # of make itself
     for line in text.splitlines():
         line = re.sub(r"(\.\./)+tree/[^/]+/", "", line.removeprefix("ERROR:root:"))
-        if ERRORS[-2].search(line):
-            complaint = complaint or line
-        elif any(pattern.search(line) for pattern in ERRORS):
+        if MAKE.search(line):
+            complaint = complaint or line.strip()
+        elif ERROR.search(line):
             return line.strip()
-    return complaint.strip() if complaint else None
+    return complaint
 
 
 def last_lines(text, count=10):

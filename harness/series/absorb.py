@@ -8,44 +8,75 @@ import os
 import re
 import shutil
 import tempfile
-from datetime import datetime, timedelta, timezone
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from harness import git, paths
 from harness.series import diffs, maintainers, message
-from harness.series.compose import compose, prepare
+from harness.series.compose import compose, prepare, told
 from harness.series.edit import BASE, BRANCH, COMPOSED, check_clean, edit_dir, mark, moved_on, opened, recorded_only
-from harness.series.series import JUNK, KERNEL, NAME, Series, write_files
+from harness.series.series import JUNK, KERNEL, NAME, Series, differing, write_files
 from harness.ui import Failure, say, short
 
 ID = re.compile(r"Id: (\S+)\n?")
 
 
+@dataclass
 class Taken:
     """One commit of the branch, taken apart."""
-
-    def __init__(self, repo, commit):
-        self.commit = commit
-        head, _, text = repo.raw("cat-file", "commit", commit).partition(b"\n\n")
-        author = re.search(rb"^author (.*) <(.*)> (\d+) ([+-]\d{4})$", head, re.M)
-        self.author = author[1].decode(errors="replace"), author[2].decode(errors="replace")
-        zone = author[4].decode()
-        offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:])) * (-1 if zone[0] == "-" else 1)
-        self.date = datetime.fromtimestamp(int(author[3]), timezone(offset)).isoformat()
-        self.text, notes = message.split(text.decode(errors="replace"))
-        self.said = ID.match(notes)         # the id that it says it has
-        self.notes = (notes[self.said.end():] if self.said else notes).lstrip("\n")
-        self.tree = repo.resolve(f"{commit}^{{tree}}")
-        self.parent = repo.resolve(f"{commit}^")
-        self.id, self.hook, self.edit, self.files, self.titles = None, b"", b"", {}, []
+    commit: str
+    tree: str
+    parent: str
+    author: str
+    date: str
+    text: str
+    notes: str
+    id: str             # what it says; give_ids() finds the others
+    hook: bytes = b""
+    edit: bytes = b""
+    files: dict = field(default_factory=dict)       # that it brings: {path: (bytes, executable)} in the end
+    titles: list = field(default_factory=list)      # of the MAINTAINERS entries that it inserts
 
     @property
     def subject(self):
         """The first line."""
         return self.text.split("\n", 1)[0]
 
+    @property
+    def part(self):
+        """The part that it belongs to."""
+        return self.id.split("/")[0]
+
     def __str__(self):
         return f"commit {self.commit[:10]} (`{self.subject}`)"
+
+
+def read_branch(repo, path, composed):
+    """The commits of the branch, if they can be absorbed."""
+    base, tip = repo.resolve(BASE), repo.resolve(BRANCH)
+    if base != composed.base_commit:
+        raise Failure(f"{short(path)} stands on another release than bases/{composed.base.name}/base.toml",
+                      f"move {short(path)} away, make edit, and git cherry-pick from there")
+    if repo.try_("merge-base", "--is-ancestor", base, tip).returncode or base == tip:
+        raise Failure("the branch series has no commits on top of the tag base", "git rebase -i base, or make edit")
+    merge = repo.lines("rev-list", "--merges", f"{base}..{tip}")
+    if merge:
+        raise Failure(f"the branch series has a merge, {merge[0][:10]}", "git rebase base makes it a line")
+    taken = []
+    log = repo.raw("log", "--reverse", "-z", "--format=%H%x1f%T%x1f%P%x1f%an <%ae>%x1f%aI%x1f%B", f"{base}..{tip}")
+    for record in log.decode(errors="replace").rstrip("\0").split("\0"):
+        *ids, author, date, text = record.split("\x1f", 5)
+        text, notes = message.split(text)
+        said = ID.match(notes)
+        commit = Taken(*ids, author, datetime.fromisoformat(date).isoformat(), text,
+                       notes[said.end() if said else 0:].lstrip("\n"), said[1] if said else None)
+        if re.match(r"(fixup|squash|amend)! ", commit.subject):
+            raise Failure(f"{commit} waits for its squash", "git rebase -i --autosquash base")
+        if author != "{} <{}>".format(*composed.series.author):
+            say(f"{commit} is by {author}; the series is sent as {composed.series.author[0]} (series/author)")
+        taken.append(commit)
+    return taken
 
 
 # -- which commit is which -------------------------------------------------------------------
@@ -53,39 +84,33 @@ class Taken:
 
 def give_ids(series, taken):
     """Find the id of every commit: what it says, by its subject, or a new one made from the subject."""
-    known = {}
+    known, parts = {}, list(series.parts)
     for commit in taken:
-        if commit.said:
-            i = commit.said[1]
-            part, _, name = i.partition("/")
-            if part not in series.parts or not NAME.fullmatch(name):
-                raise Failure(f"{commit} says `Id: {i}`, which is no part/name",
-                              f"parts are {' '.join(series.parts)}; a name has lower-case words with dashes")
-            if i in known:
-                raise Failure(f"{commit} and {known[i]} both say `Id: {i}`",
+        if commit.id:
+            if commit.part not in parts or not NAME.fullmatch(commit.id.partition("/")[2]):
+                raise Failure(f"{commit} says `Id: {commit.id}`, which is no part/name",
+                              f"parts are {' '.join(parts)}; a name has lower-case words with dashes")
+            if commit.id in known:
+                raise Failure(f"{commit} and {known[commit.id]} both say `Id: {commit.id}`",
                               "git rebase -i base: reword one of them, with another id or none")
-            commit.id, known[i] = i, commit
-    part = next((commit.id.split("/")[0] for commit in taken if commit.id), next(iter(series.parts)))
+            known[commit.id] = commit
+    part = next((commit.part for commit in taken if commit.id), parts[0])
     for commit in taken:
-        if commit.id is None:
+        if not commit.id:
             commit.id = next((i for i in series.ids if i not in known and series.messages[i].subject == commit.subject),
                              None) or new_id(part, commit.subject, {*known, *series.all_ids})
             known[commit.id] = commit
-        part = commit.id.split("/")[0]
-    order = [list(series.parts).index(commit.id.split("/")[0]) for commit in taken]
-    for position in range(1, len(order)):
-        if order[position] < order[position - 1]:
-            raise Failure(f"{taken[position]} of part {taken[position].id.split('/')[0]} comes after one of part "
-                          f"{taken[position - 1].id.split('/')[0]}",
+        part = commit.part
+    for before, commit in zip(taken, taken[1:]):
+        if parts.index(commit.part) < parts.index(before.part):
+            raise Failure(f"{commit} of part {commit.part} comes after one of part {before.part}",
                           "the parts follow each other as in series/parts.toml; git rebase -i base")
 
 
 def new_id(part, subject, taken):
     """An id made from a subject."""
-    words = re.findall(r"[a-z0-9]+", subject.rpartition(": ")[2].lower())
-    while words and words[0][0].isdigit():
-        words.pop(0)
-    name = "-".join(words)[:32].rstrip("-") or "commit"
+    words = "-".join(re.findall(r"[a-z0-9]+", subject.rpartition(": ")[2].lower()))
+    name = re.sub(r"^([0-9][a-z0-9]*-?)+", "", words)[:32].rstrip("-") or "commit"
     number = 2
     while f"{part}/{name}" in taken:
         name, number = f"{re.sub('-[0-9]+$', '', name)}-{number}", number + 1
@@ -96,46 +121,46 @@ def new_id(part, subject, taken):
 
 
 def take_apart(repo, index, base_commit, taken, differences):
-    """Sort what every commit changes into new files, changes to them, MAINTAINERS entries and hook.
+    """Sort what every commit changes into new files, changes to them, MAINTAINERS entries and hook; {title: entry}.
 
-    `index` is the repository with another index.  `differences` are the parts of hooks that concern new files, {id: [FileDiff]}: how this base differs from what the
-    repository keeps.  They stay as they are, and are taken out of the files.
+    `index` is the repository with another index, in which the new files grow commit by commit as the repository keeps
+    them.  `differences` are the parts of hooks that concern new files, {id: [FileDiff]}: how this base differs from
+    what the repository keeps.  They stay as they are, and are taken out of the files.
     """
     in_base = set(repo.raw("ls-tree", "-r", "-z", "--name-only", base_commit).split(b"\0"))
-    pure = Pure(index, differences)
-    owner, entry_owner = {}, {}
+    owner, entries, active, tree = {}, {}, [], index.out("mktree")
     for commit in taken:
-        pure.next(commit)
-        hook = []
-        fields = repo.raw("diff-tree", "-r", "-z", "--no-renames", "--raw", "--full-index", commit.parent,
-                          commit.commit).split(b"\0")
+        active += differences.get(commit.id, ())
+        index.raw("read-tree", tree)
+        hook = {}
+        fields = repo.raw("diff-tree", "-r", "-z", "--no-renames", commit.parent, commit.commit).split(b"\0")
         for head, raw in zip(fields[0::2], fields[1::2]):
             _, mode, _, blob, status = head.decode().split()
-            path = os.fsdecode(raw)
+            path, entry = os.fsdecode(raw), None if status == "D" else (mode, blob)
             if path == "MAINTAINERS" and raw in in_base and status == "M":
-                blob = take_entries(repo, commit, entry_owner)
+                blob = take_entries(repo, commit, entries)
                 if blob:
-                    hook.append((mode, blob, path))
+                    hook[path] = mode, blob
             elif raw in in_base:
-                hook.append(("0" if status == "D" else mode, blob, path))
+                hook[path] = entry
             else:
-                pure.change(commit, path, None if status == "D" else (mode, blob))
+                take_file(index, commit, path, entry, [part for part in active if part.path == path])
                 if path not in owner:
                     check_place(commit, path, mode)
                     owner[path] = commit
-        commit.edit = pure.edit(commit, [path for path, first in owner.items() if first is commit])
+        before, tree = tree, index.out("write-tree")
+        commit.edit = index.raw("diff-tree", *git.DIFF, "--diff-filter=a", before, tree)
         if hook:
             repo.raw("read-tree", commit.parent)
-            repo.raw("update-index", "-z", "--index-info", stdin=b"".join(
-                os.fsencode(f"{mode} {blob}\t{path}\0") for mode, blob, path in hook))
+            repo.stage(hook)
             commit.hook = repo.raw("diff-tree", *git.DIFF, f"{commit.parent}^{{tree}}", repo.out("write-tree"))
         commit.hook += b"".join(part.text for part in differences.get(commit.id, ()))
-        commit.files = {path: None for path, first in owner.items() if first is commit}
-        if not (commit.hook or commit.files or commit.titles or commit.edit):
+        if not (commit.hook or commit.edit or commit.titles or commit in owner.values()):
             raise Failure(f"{commit} changes nothing", "drop it")
-    for commit in taken:
-        commit.files = {path: pure.content(path) for path in commit.files}
-    return {title: text for title, (_, text) in entry_owner.items()}
+    for path, commit in owner.items():
+        line = index.out("ls-tree", tree, "--", path)
+        commit.files[path] = (index.blob(line.split()[2]), line.startswith("100755")) if line else None
+    return {title: text for title, (_, text) in entries.items()}
 
 
 def check_place(commit, path, mode):
@@ -147,41 +172,13 @@ def check_place(commit, path, mode):
                       "move it, or take it out of the commit")
 
 
-class Pure:
-    """The new files of the series as the repository keeps them, commit by commit, in an index of their own."""
-
-    def __init__(self, repo, differences):
-        self.repo, self.differences = repo, differences
-        self.active = []                    # differences of this base so far
-        self.tree = self.before = repo.out("mktree", stdin=b"")
-
-    def next(self, commit):
-        """Go on to a commit."""
-        self.before = self.tree
-        self.repo.raw("read-tree", self.tree)
-        self.active += self.differences.get(commit.id, ())
-
-    def change(self, commit, path, entry):
-        """The commit leaves `entry`, (mode, blob) or None, at a path."""
-        mode, blob = entry or ("0", "0" * 40)
-        self.repo.raw("update-index", "-z", "--add", "--index-info", stdin=os.fsencode(f"{mode} {blob}\t{path}\0"))
-        for part in reversed([part for part in self.active if part.path == path and entry]):
-            if self.repo.try_("apply", "-R", "--cached", "-p1", "--whitespace=nowarn", stdin=part.text).returncode:
-                raise Failure(f"{commit} changes {path} where this base differs from the file in the repository",
-                              f"change the hook of {commit.id} by hand, or edit on another base")
-
-    def edit(self, commit, brought):
-        """The commit's changes to files that earlier ones bring, as a diff."""
-        self.tree = self.repo.out("write-tree")
-        changed = [name for name in self.repo.raw("diff-tree", "-r", "-z", "--name-only", self.before,
-                                                  self.tree).split(b"\0") if name and os.fsdecode(name) not in brought]
-        return self.repo.raw("diff-tree", *git.DIFF, self.before, self.tree, "--", *map(os.fsdecode, changed)) \
-            if changed else b""
-
-    def content(self, path):
-        """(bytes, executable) in the end, None if it is gone."""
-        line = self.repo.out("ls-tree", self.tree, "--", path)
-        return (self.repo.blob(line.split()[2]), line.startswith("100755")) if line else None
+def take_file(index, commit, path, entry, differences):
+    """The commit leaves `entry` at the path of a new file; take out how this base differs."""
+    index.stage({path: entry})
+    for part in reversed(differences if entry else []):
+        if index.apply(part.text, "-R").returncode:
+            raise Failure(f"{commit} changes {path} where this base differs from the file in the repository",
+                          f"change the hook of {commit.id} by hand, or edit on another base")
 
 
 def take_entries(repo, commit, owner):
@@ -192,7 +189,7 @@ def take_entries(repo, commit, owner):
             raise Failure(f"{commit} changes the MAINTAINERS entry `{title}`, which {first} inserts: an entry is "
                           "kept once, so it comes complete with one commit",
                           "git rebase -i base: move the change into the commit that inserts it")
-    known = set(maintainers.titles(before))
+    known = maintainers.titles(before)
     commit.titles = [title for title in maintainers.titles(after) if title not in known]
     rest = after
     for title in commit.titles:
@@ -211,57 +208,15 @@ def take_entries(repo, commit, owner):
 # -- what the repository has to say then -----------------------------------------------------
 
 
-def new_head(old, commit):
-    """Header lines of a .msg: those of `old`, changed only where the commit says otherwise."""
-    lines = old.head.splitlines() if old else []
-    kept, files, titles, date = [], set(commit.files), set(commit.titles), False
-    for line in lines:
-        key, _, value = line.partition(": ")
-        value = value.strip()
-        if key == "Files" and value:
-            names = value.split()
-            stay = [name for name in names if name in commit.files]
-            files -= set(stay)
-            if stay:
-                kept.append(line if stay == names else "Files: " + " ".join(stay))
-        elif key == "Maintainers":
-            if value in commit.titles:
-                titles.discard(value)
-                kept.append(line)
-        elif key == "Date":
-            date = True
-            was, now = datetime.fromisoformat(value), datetime.fromisoformat(commit.date)
-            same = (was, was.utcoffset()) == (now, now.utcoffset())
-            kept.append(line if same else f"Date: {commit.date}")
-        else:
-            kept.append(line)
-    at = max((n for n, line in enumerate(kept, 1) if line.startswith("Files:")), default=0)
-    kept[at:at] = [f"Files: {name}" for name in sorted(files)]
-    at = max((n for n, line in enumerate(kept, 1) if line.startswith(("Files:", "Maintainers:"))), default=0)
-    kept[at:at] = [f"Maintainers: {title}" for title in sorted(titles)]
-    if not date:
-        kept.append(f"Date: {commit.date}")
-    return "\n".join(kept)
-
-
-def new_order(text, names):
-    """A part's order for `names`; a comment goes with the name below it, those on top stay there."""
-    chunks, top, comments = {}, None, []
-    for line in text.splitlines():
-        name = line.split("#")[0].strip()
-        if not name:
-            comments.append(line)
-            continue
-        if top is None:
-            top, comments = comments, []
-        chunks[name] = [*comments, line]
-        comments = []
-    if list(chunks) == names:
-        return text
-    out = list(top or [])
-    for name in names:
-        out += chunks.get(name, [name])
-    return "\n".join(out + comments) + "\n"
+def header(old, commit):
+    """The header of a .msg: what the commit brings, in the order of the old header, and what that says of bases."""
+    lines = []
+    for key, there, names in (("Files", old.files if old else [], commit.files),
+                              ("Maintainers", old.titles if old else [], commit.titles)):
+        names = [name for name in there if name in names] + sorted(set(names) - set(there))
+        lines += [f"{key}: {name}" for name in names]
+    lines += [f"Not-on: {base} {reason}" for base, reason in (old.not_on.items() if old else ())]
+    return "\n".join([*lines, f"Date: {commit.date}"])
 
 
 def with_absent(series, part, names):
@@ -275,62 +230,29 @@ def with_absent(series, part, names):
     return out
 
 
-def new_entries(text, entries):
-    """The repository's MAINTAINERS with exactly `entries`, others untouched."""
-    for title in maintainers.titles(text):
-        if title not in entries:
-            text = maintainers.remove(text, title)
-    for title, block in entries.items():
-        old = maintainers.entry(text, title)
-        if old is None:
-            text = maintainers.insert(text if text else b"", block)
-            text = text if text.endswith(b"\n") else text + b"\n"
-        elif old != block:
-            text = text.replace(old, block, 1)
-    return text
-
-
 def changes_of(series, taken, entries):
     """{path: content or None} that makes the repository say what the branch says."""
-    wanted = {}
-    for commit in taken:
-        old = series.messages.get(commit.id)
-        text = message.joined(commit.text, commit.notes)
-        own = series.override_path(commit.id)
-        if (series.top / own).is_file():
-            wanted[own] = text.encode()
-            text = message.parse(f"series/{commit.id}.msg", (series.dir / f"{commit.id}.msg").read_bytes())
-            text = message.joined(text.text, text.notes)
-        data = f"{new_head(old, commit)}\n\n{text}".encode()
-        message.parse(str(commit), data)
-        wanted[f"series/{commit.id}.msg"] = data
-        wanted[series.hook_path(commit.id)] = commit.hook or None
-        wanted[f"series/{commit.id}.patch"] = commit.edit or None
-        wanted.update(commit.files)
-    kept = {commit.id for commit in taken}
+    wanted = dict.fromkeys(series.owner)
     for i in series.ids:
         part, name = i.split("/")
-        if i not in kept:
-            for path in (series.dir / part).glob(f"**/{name}.*"):
-                if path.parent.name != "mutants" and path.suffix in (".msg", ".patch"):
-                    wanted[path.relative_to(series.top).as_posix()] = None
-        for file in series.messages[i].files:
-            wanted.setdefault(file, None)
+        for path in [*(series.dir / part).glob(f"{name}.*"), *(series.dir / part).glob(f"[0-9]*/{name}.patch")]:
+            wanted[path.relative_to(series.top).as_posix()] = None
+    for commit in taken:
+        head = header(series.messages.get(commit.id), commit)
+        data = f"{head}\n\n{message.joined(commit.text, commit.notes)}".encode()
+        message.parse(str(commit), data)
+        wanted |= {f"series/{commit.id}.msg": data, series.hook_path(commit.id): commit.hook or None,
+                   series.edit_path(commit.id): commit.edit or None, **commit.files}
     for part in series.parts:
-        names = with_absent(series, part, [commit.id.split("/")[1] for commit in taken
-                                           if commit.id.startswith(f"{part}/")])
-        wanted[f"series/{part}/order"] = new_order((series.dir / part / "order").read_text(encoding="utf-8"),
-                                                   names).encode()
-    wanted["MAINTAINERS"] = new_entries(series.entries, entries) or None
-    changes = {}
-    for name, data in wanted.items():
-        path = series.top / name
-        there = path.read_bytes() if path.is_file() else None
-        if isinstance(data, tuple) and there is not None:
-            there = (there, os.access(path, os.X_OK))
-        if there != data:
-            changes[name] = data
-    return changes
+        names = with_absent(series, part, [commit.id.split("/")[1] for commit in taken if commit.part == part])
+        wanted[f"series/{part}/order"] = "".join(f"{name}\n" for name in names).encode()
+    for i in set(series.all_ids) - set(series.ids):
+        entries |= {title: maintainers.entry(series.entries, title) for title in series.messages[i].titles}
+    text = b""
+    for block in entries.values():
+        text = maintainers.insert(text, block)
+    wanted["MAINTAINERS"] = text or None
+    return differing(series.top, wanted)
 
 
 def rehearse(composed, taken, changes):
@@ -348,28 +270,6 @@ def rehearse(composed, taken, changes):
         if (commit.id, commit.tree) != (made.id, made.tree):
             raise Failure(f"{commit} cannot be written as files and a hook: composing gives another tree",
                           "split the commit, or move its change to another one")
-    return outcome
-
-
-def read_branch(repo, path, composed):
-    """The commits of the branch, if they can be absorbed."""
-    base, tip = repo.resolve(BASE), repo.resolve(BRANCH)
-    if base != composed.base_commit:
-        raise Failure(f"{short(path)} stands on another release than bases/{composed.base.name}/base.toml",
-                      f"move {short(path)} away, make edit, and git cherry-pick from there")
-    if repo.try_("merge-base", "--is-ancestor", base, tip).returncode or base == tip:
-        raise Failure("the branch series has no commits on top of the tag base", "git rebase -i base, or make edit")
-    merge = repo.lines("rev-list", "--merges", f"{base}..{tip}")
-    if merge:
-        raise Failure(f"the branch series has a merge, {merge[0][:10]}", "git rebase base makes it a line")
-    taken = [Taken(repo, commit) for commit in repo.lines("rev-list", "--reverse", f"{base}..{tip}")]
-    for commit in taken:
-        if re.match(r"(fixup|squash|amend)! ", commit.subject):
-            raise Failure(f"{commit} waits for its squash", "git rebase -i --autosquash base")
-        if commit.author != composed.series.author:
-            say(f"{commit} is by {commit.author[0]}; the series is sent as {composed.series.author[0]} "
-                "(series/author)")
-    return taken
 
 
 def cmd_absorb():
@@ -383,8 +283,8 @@ def cmd_absorb():
     check_clean(repo, path)
     taken, series = read_branch(repo, path, composed), composed.series
     give_ids(series, taken)
-    differences = {i: [part for part in diffs.parse(series.hooks[i]) if part.path in series.owner]
-                   for i in series.ids if i in series.hooks}
+    differences = {i: [part for part in diffs.parse(hook) if part.path in series.owner]
+                   for i, hook in series.hooks.items() if i in series.ids}
     with tempfile.TemporaryDirectory() as tmp:
         objects = (path / ".git" / "objects").resolve()
         reader = composed.base.repo.with_env(GIT_INDEX_FILE=f"{tmp}/index",
@@ -397,9 +297,9 @@ def cmd_absorb():
                       moved_on(repo, path))
     rehearse(composed, taken, changes)
     write_files(paths.TOP, changes)
+    told(changes)
     outcome = prepare()
-    changes.update(outcome.write())
+    generated = outcome.write()
     mark(repo, outcome)
-    for name, data in changes.items():
-        say(f"  {'removed' if data is None else 'written'} {name}")
-    say("nothing to absorb: the files say what the branch says" if not changes else "absorbed; next: make test")
+    say("absorbed; next: make test" if changes or generated
+        else "nothing to absorb: the files say what the branch says")

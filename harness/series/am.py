@@ -20,58 +20,49 @@ from harness.source import base as bases
 from harness.ui import Failure, say
 
 HISTORY = 5000      # commits that are searched for the patches' subjects
-BUSY = {"rebase-apply": "a git am or rebase", "rebase-merge": "a rebase", "MERGE_HEAD": "a merge",
-        "CHERRY_PICK_HEAD": "a cherry-pick", "REVERT_HEAD": "a revert", "BISECT_LOG": "a bisection"}
 
 
-def _subjects(repo, files):
-    """{file: subject} as git am will write it."""
-    found = {}
-    with tempfile.TemporaryDirectory() as tmp:
-        for file in files:
-            info = repo.raw("mailinfo", f"{tmp}/message", f"{tmp}/patch", stdin=file.read_bytes()).decode()
-            found[file] = re.search(r"^Subject: (.*)$", info, re.M).group(1)
+def _patches(names):
+    """{file: subject} of the patches of these parts and of what they need, of all parts by default, in order."""
+    series = Series(paths.TOP, paths.BASE)
+    check_parts(series, names)
+    parts = [part.name for part in series.closure(names or list(series.parts))]
+    subjects = {i.replace("/", "-"): message.subject for i, message in series.messages.items()}
+    found = {file: subjects.get(file.stem[len("0001-"):])
+             for file in sorted((paths.TOP / "patches" / paths.BASE).glob("[0-9]*.patch"))
+             if file.name.split("-")[1] in parts}
+    if not found:
+        raise Failure(f"there are no patches for base {paths.BASE}", "make series")
     return found
 
 
-def _check_state(tree):
-    """The repository of `tree`, if it is one that a series can be put on."""
+def _open(tree):
+    """The repository at `tree` and its kernel's version, if it is one that a series can be put on."""
     if not tree.is_dir():
         raise Failure(f"{tree} is no directory", "make am TREE=/path/of/your/kernel/tree")
     # Optional locks off: looking at the state must not even refresh the index.
-    repo = git.Repo(tree, git.user_env(GIT_OPTIONAL_LOCKS="0"))
+    repo = git.Repo(tree, {**git.user_env(), "GIT_OPTIONAL_LOCKS": "0"})
     top = repo.try_("rev-parse", "--show-toplevel")
     if top.returncode:
-        words = top.stderr.decode(errors="replace")
-        if "dubious ownership" in words:
-            raise Failure(f"git does not trust the owner of {tree}",
-                          f"git config --global --add safe.directory {tree}")
+        if "dubious ownership" in git.complaint(top)[0]:
+            raise Failure(f"git does not trust the owner of {tree}", f"git config --global --add safe.directory {tree}")
         raise Failure(f"{tree} is not a git tree",
                       "for a tree without git: patch -p1 --fuzz=0 -i each of the patches in order")
     top = Path(top.stdout.decode().rstrip("\n"))
     if top != tree:
         raise Failure(f"{tree} is a folder inside the git tree {top}", f"make am TREE={top}")
-    for name, what in BUSY.items():
-        if (tree / repo.out("rev-parse", "--git-path", name)).exists():
-            raise Failure(f"{tree} is in the middle of {what}", "finish or abort it first")
+    repo.check_idle()
     if not repo.resolve("HEAD^{commit}"):
         raise Failure(f"{tree} has no commit yet", "commit the kernel source first")
-    dirty = repo.lines("status", "--porcelain", "--untracked-files=no", "--ignore-submodules=dirty")
-    if dirty:
-        more = f" and {len(dirty) - 3} more" if len(dirty) > 3 else ""
-        raise Failure(f"{tree} has changes that are not committed: "
-                      + ", ".join(line[3:] for line in dirty[:3]) + more, "commit or stash them first")
-    return repo
-
-
-def _check_version(repo, tree, base_name):
+    repo.check_committed("commit or stash them first", "--untracked-files=no", "--ignore-submodules=dirty")
     kernel = bases.kernel_version(repo.blob("HEAD:Makefile"))
-    if not bases.is_series(kernel, base_name):
-        known = sorted(p.name for p in (paths.TOP / "patches").glob("*") if p.is_dir())
-        raise Failure(f"{tree} is {'Linux ' + kernel if kernel else 'not a kernel tree'}, "
-                      f"the patches are for Linux {base_name}",
-                      f"give a Linux {base_name}.y tree, or choose BASE from: {' '.join(known)}")
-    return kernel
+    if not bases.is_series(kernel, paths.BASE):
+        known = sorted(path.name for path in (paths.TOP / "patches").glob("*") if path.is_dir())
+        raise Failure(f"{tree} is {'Linux ' + kernel if kernel else 'not a kernel tree'}, the patches are for Linux "
+                      f"{paths.BASE}", f"give a Linux {paths.BASE}.y tree, or choose BASE from: {' '.join(known)}")
+    if repo.try_("var", "GIT_COMMITTER_IDENT").returncode:
+        raise Failure("git does not know who you are", "git config --global user.name and user.email")
+    return repo, kernel
 
 
 @contextlib.contextmanager
@@ -86,43 +77,31 @@ def _trial(repo):
         yield trial
 
 
-def _apply(trial, data, *options):
-    return trial.try_("-c", "apply.ignoreWhitespace=no", "apply", "--cached", "--whitespace=nowarn", "-p1",
-                      *options, stdin=data).returncode == 0
-
-
 def _expected(repo, files):
-    """(the tree after every patch, []) or (None, what does not apply)."""
+    """(The tree after every patch, what does not apply)."""
     trees, reasons, bad = [], [], set()
     with _trial(repo) as trial:
         for file in files:
             data = file.read_bytes()
-            read = lambda path: trial.blob(f":{path}")      # noqa: E731
-            if not _apply(trial, data, *(f"--exclude={path}" for path in sorted(bad))):
-                found = diffs.conflicts(data, file.name, read) or [(file.name, f"{file.name}: does not apply")]
+            if trial.apply(data, *(f"--exclude={path}" for path in bad)).returncode:
+                found = diffs.conflicts(data, file.name, lambda path: trial.blob(f":{path}")) \
+                    or [(file.name, f"{file.name}: does not apply")]
                 reasons += [line for path, line in found if path not in bad]
                 bad |= {path for path, _ in found}
-                _apply(trial, data, *(f"--exclude={path}" for path in sorted(bad)))
+                trial.apply(data, *(f"--exclude={path}" for path in bad))
             trees.append(trial.out("write-tree"))
-    return (None, reasons) if reasons else (trees, [])
+    return trees, reasons
 
 
-def _is_applied(repo, files):
-    """Can all patches be taken back?  Then they are in."""
-    with _trial(repo) as trial:
-        return all(_apply(trial, file.read_bytes(), "-R") for file in reversed(files))
-
-
-def _explain(repo, tree, files, kernel, reasons):
+def _explain(repo, files, kernel, reasons):
     """Raise the Failure that says best why the patches do not apply."""
-    if _is_applied(repo, files):
-        raise Failure(f"{tree} has the series already: all {len(files)} patches are in it")
-    log = {}
-    for line in repo.lines("log", f"-{HISTORY}", "--format=%h %s", "HEAD"):
-        commit, _, subject = line.partition(" ")
-        log.setdefault(subject, commit)
-    subjects = _subjects(repo, files)
-    there = [f"{log[subjects[f]]} {subjects[f]}" for f in files if subjects[f] in log]
+    tree = repo.cwd
+    with _trial(repo) as trial:
+        if all(trial.apply(file.read_bytes(), "-R").returncode == 0 for file in reversed(files)):
+            raise Failure(f"{tree} has the series already: all {len(files)} patches are in it")
+    log = dict(reversed(line.split(" ", 1))
+               for line in reversed(repo.lines("log", f"-{HISTORY}", "--format=%h %s", "HEAD")))
+    there = [f"{log[subject]} {subject}" for subject in files.values() if subject in log]
     if there:
         raise Failure(f"{tree} has {len(there)} of the {len(files)} patches already:\n  " + "\n  ".join(there),
                       "go back to the commit before them, or apply the others with git am by hand")
@@ -140,28 +119,28 @@ def _check_collisions(tree, files):
                       "move them away")
 
 
-def _options(files):
+def _apply(repo, files, trees):
+    """git am, which has to give these trees; if not, it is taken back."""
+    tree, head = repo.cwd, repo.resolve("HEAD")
+    done = repo.try_("-c", "apply.ignoreWhitespace=no", "am", "-q", "--no-3way", "--no-scissors", "--no-keep-cr",
+                     "--whitespace=nowarn", *files)
+    made = [repo.resolve(commit + "^{tree}") for commit in repo.lines("rev-list", "--reverse", f"{head}..HEAD")]
+    if done.returncode or made != trees:
+        repo.try_("am", "--abort")
+        repo.try_("reset", "-q", "--keep", head)
+        if repo.resolve("HEAD") != head or repo.lines("status", "--porcelain", "--untracked-files=no"):
+            raise Failure(f"git am failed and {tree} could not be brought back by itself",
+                          f"git -C {tree} am --abort; git -C {tree} reset --hard {head[:12]}")
+        what = f"stopped ({git.complaint(done)[0]})" if done.returncode else "gave other files than expected"
+        raise Failure(f"git am {what}; it was taken back and {tree} is unchanged",
+                      "see whether git's settings or a hook of that tree object or change files")
+
+
+def _symbols(files):
     """The Kconfig symbols that the patches add, without tests that load the machine."""
-    found = []
-    for file in files:
-        where = None
-        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("+++ "):
-                where = line
-            symbol = re.match(r"\+(?:menu)?config (\w+)$", line)
-            if symbol and where and "Kconfig" in where and symbol[1] not in found \
-                    and not symbol[1].endswith("_TORTURE_TEST"):
-                found.append(symbol[1])
-    return found
-
-
-def _files(names):
-    """The patches of these parts and of what they need, of all parts by default, in order."""
-    series = Series(paths.TOP, bases.load().name)
-    check_parts(series, names)
-    parts = [part.name for part in series.closure(names or list(series.parts))]
-    files = sorted((paths.TOP / "patches" / paths.BASE).glob("[0-9]*.patch"))
-    return [file for file in files if file.name.split("-")[1] in parts]
+    found = [symbol.decode() for file in files for part in diffs.parse(file.read_bytes()) if "Kconfig" in part.path
+             for symbol in re.findall(rb"^\+(?:menu)?config (\w+)$", part.text, re.M)]
+    return [symbol for symbol in dict.fromkeys(found) if not symbol.endswith("_TORTURE_TEST")]
 
 
 def cmd_am():
@@ -170,43 +149,20 @@ def cmd_am():
         raise Failure("which tree?", "make am TREE=/path/of/your/kernel/tree")
     tree = Path(os.environ["TREE"]).expanduser().resolve()
     names = os.environ.get("PART", "").replace(",", " ").split()
-    files = _files(names)
-    if not files:
-        raise Failure(f"there are no patches for base {paths.BASE}", "make series")
-    repo = _check_state(tree)
-    kernel = _check_version(repo, tree, paths.BASE)
-    if repo.try_("var", "GIT_COMMITTER_IDENT").returncode:
-        raise Failure("git does not know who you are", "git config --global user.name and user.email")
+    files, base = _patches(names), bases.load()
+    repo, kernel = _open(tree)
     trees, reasons = _expected(repo, files)
     if reasons:
-        _explain(repo, tree, files, kernel, reasons)
+        _explain(repo, files, kernel, reasons)
     _check_collisions(tree, files)
-
-    base = bases.load()
-    head = repo.resolve("HEAD")
-    recorded = repo.resolve("HEAD^{tree}") == base.tree
-    record, tested = base.dir / "trees", base.dir / "tested"
-    if recorded and not names and record.is_file():
-        wanted = [line.split()[1] for line in record.read_text(encoding="ascii").splitlines()]
-        if wanted != trees:
-            raise Failure(f"patches/{paths.BASE} and bases/{paths.BASE}/trees do not belong together",
-                          "make series")
-    work = git.Repo(tree, git.user_env())
-    done = work.try_("-c", "apply.ignoreWhitespace=no", "am", "-q", "--no-3way", "--no-scissors", "--no-keep-cr",
-                     "--whitespace=nowarn", *map(str, files))
-    if done.returncode:
-        work.try_("am", "--abort")
-        words = done.stderr.decode(errors="replace").strip().splitlines() or ["git am failed"]
-        _restored(work, tree, head)
-        raise Failure(f"git am stopped ({words[0]}); it was taken back and {tree} is unchanged",
-                      "see whether a hook of that tree objects")
-    made = work.lines("rev-list", "--reverse", f"{head}..HEAD")
-    if [work.resolve(commit + "^{tree}") for commit in made] != trees:
-        work.raw("reset", "-q", "--keep", head)
-        _restored(work, tree, head)
-        raise Failure(f"git am gave other files than expected; it was taken back and {tree} is unchanged",
-                      "see whether git's settings or a hook of that tree change files")
-    say(f"{len(made)} patches applied to {tree} (Linux {kernel})")
+    head, recorded = repo.resolve("HEAD"), repo.resolve("HEAD^{tree}") == base.tree
+    if recorded and not names:
+        lines = (base.dir / "trees").read_text(encoding="ascii").splitlines()
+        if [line.split()[1] for line in lines] != trees:
+            raise Failure(f"patches/{paths.BASE} and bases/{paths.BASE}/trees do not belong together", "make series")
+    _apply(repo, files, trees)
+    say(f"{len(trees)} patches applied to {tree} (Linux {kernel})")
+    tested = base.dir / "tested"
     if not recorded:
         say(f"this tree is not the recorded release {base.package} {base.version}; every hunk applied "
             "without fuzz and the files are as expected, but that combination was not tested here")
@@ -218,15 +174,8 @@ def cmd_am():
             "by itself, and `make test` runs the whole series")
     else:
         say("every commit has the recorded tree, byte for byte; `make test` has not passed on it yet")
-    symbols = _options(files)
+    symbols = _symbols(files)
     if symbols:
         say("next, in the tree, to build the series and its KUnit suites:")
         say("  scripts/config " + " ".join(f"-e {name}" for name in ["KUNIT", *symbols]) + " && make olddefconfig")
     say(f"to take it back: git -C {tree} reset --keep {head[:12]}")
-
-
-def _restored(work, tree, head):
-    """Do not claim that a tree is unchanged without looking."""
-    if work.resolve("HEAD") != head or work.lines("status", "--porcelain", "--untracked-files=no"):
-        raise Failure(f"git am failed and {tree} could not be brought back by itself",
-                      f"git -C {tree} am --abort; git -C {tree} reset --hard {head[:12]}")

@@ -16,7 +16,7 @@ from pathlib import Path
 from harness import git, paths
 from harness.series import diffs, maintainers
 from harness.series.message import git_date
-from harness.series.series import Series, write_files
+from harness.series.series import Series, differing, write_files
 from harness.source import base as bases
 from harness.ui import Failure, Steps, say
 
@@ -57,7 +57,7 @@ def compose(series, base, release, parts=None):
         repo.raw("read-tree", parent)
         for i in ids:
             before, message = tree, series.messages[i]
-            _add_files(repo, i, new_files[i], tree)
+            _add_files(repo, i, new_files[i])
             _add_entries(series, repo, i)
             if edits.get(i):
                 _apply(repo, f"series/{i}.patch", edits[i], release)
@@ -68,11 +68,16 @@ def compose(series, base, release, parts=None):
             tree = repo.out("write-tree")
             if tree == before:
                 raise Failure(f"commit {i} changes nothing", "give it a hook or new files, or drop it")
-            who = git.identity(*series.author, git_date(message.date))
-            parent = repo.with_env(**who).out("commit-tree", tree, "-p", parent, stdin=message.text.encode())
+            parent = make_commit(repo, series, i, tree, parent, message.text)
             hook = repo.raw("diff-tree", *git.DIFF, middle, tree) if tree != middle else b""
             commits.append(Commit(i, parent, tree, hook, edits.get(i, b"")))
     return Composed(series, base, release, commits, [part.name for part in chosen])
+
+
+def make_commit(repo, series, i, tree, parent, text):
+    """A commit with the author and the date of commit `i` of the series."""
+    who = git.identity(*series.author, git_date(series.messages[i].date))
+    return repo.with_env(**who).out("commit-tree", tree, "-p", parent, stdin=text.encode())
 
 
 def _undo(series, repo):
@@ -81,9 +86,8 @@ def _undo(series, repo):
     blobs = repo.lines("hash-object", "-w", "--no-filters", "--stdin-paths",
                        stdin="".join(f"{(series.top / name).absolute()}\n" for name in names).encode())
     repo.raw("read-tree", "--empty")
-    repo.raw("update-index", "-z", "--add", "--index-info", stdin="".join(
-        f"{'100755' if os.access(series.top / name, os.X_OK) else '100644'} {blob}\t{name}\0"
-        for name, blob in zip(names, blobs, strict=True)).encode())
+    repo.stage({name: ("100755" if os.access(series.top / name, os.X_OK) else "100644", blob)
+                for name, blob in zip(names, blobs, strict=True)})
     files, edits = {}, {}
     for i in reversed(series.all_ids):
         if i in series.edits:
@@ -92,40 +96,27 @@ def _undo(series, repo):
                     raise Failure(f"series/{i}.patch changes {part.path}, which no earlier commit brings",
                                   f"edits to files of the base belong into {series.hook_path(i)}")
             after = repo.out("write-tree")
-            done = repo.try_("apply", "-R", "--cached", "--whitespace=nowarn", "-p1", stdin=series.edits[i])
+            done = repo.apply(series.edits[i], "-R")
             if done.returncode:
-                words = done.stderr.decode(errors="replace").strip().splitlines()
-                raise Failure(f"series/{i}.patch is not contained in the files that it changes:\n  " + "\n  ".join(words),
-                              "change new files through make edit, make absorb")
+                raise Failure(f"series/{i}.patch is not contained in the files that it changes:\n  "
+                              + "\n  ".join(git.complaint(done)), "change new files through make edit, make absorb")
             edits[i] = repo.raw("diff-tree", *git.DIFF, repo.out("write-tree"), after)
-        index = dict(_entry(line) for line in repo.raw("ls-files", "-s", "-z").split(b"\0") if line)
         files[i] = {}
         for name in series.messages[i].files:
-            if name not in index:
+            entry = repo.out("ls-files", "-s", "--", name).split()
+            if not entry:
                 raise Failure(f"series/{i}.msg names {name}, which is no file of this repository")
-            files[i][name] = index[name]
-        repo.raw("update-index", "-z", "--index-info", stdin="".join(
-            f"0 {'0' * 40}\t{name}\0" for name in series.messages[i].files).encode())
+            files[i][name] = entry[0], entry[1]
+        repo.stage(dict.fromkeys(files[i]))
     return files, edits
 
 
-def _entry(line):
-    """(path, (mode, blob)) of a line of git ls-files -s."""
-    head, _, path = line.partition(b"\t")
-    mode, blob, _ = head.decode().split()
-    return os.fsdecode(path), (mode, blob)
-
-
-def _add_files(repo, i, files, tree):
-    if not files:
-        return
-    there = repo.raw("ls-tree", "-z", "--name-only", tree, "--", *files).split(b"\0")
+def _add_files(repo, i, files):
     for name in files:
-        if os.fsencode(name) in there:
+        if repo.blob(f":{name}") is not None:
             raise Failure(f"series/{i}.msg brings {name}, but the base has it already",
                           "edit files of the base through a hook")
-    repo.raw("update-index", "-z", "--add", "--index-info", stdin="".join(
-        f"{mode} {blob}\t{name}\0" for name, (mode, blob) in files.items()).encode())
+    repo.stage(files)
 
 
 def _add_entries(series, repo, i):
@@ -152,12 +143,11 @@ def _check_hook(series, i):
 
 
 def _apply(repo, name, data, release):
-    done = repo.try_("apply", "--cached", "--whitespace=nowarn", "-p1", stdin=data)
+    done = repo.apply(data)
     if done.returncode:
         reasons = [line for _, line in diffs.conflicts(data, name, lambda path: repo.blob(f":{path}"))]
-        reasons = reasons or done.stderr.decode(errors="replace").strip().splitlines()
-        raise Failure(f"the series does not apply to Linux {release.kernel}:\n  " + "\n  ".join(reasons),
-                      f"correct {name}")
+        raise Failure(f"the series does not apply to Linux {release.kernel}:\n  "
+                      + "\n  ".join(reasons or git.complaint(done)), f"correct {name}")
 
 
 @dataclass
@@ -200,11 +190,6 @@ class Composed:
         return sorted({os.fsdecode(name.strip(b"\n")) for name in out.split(b"\0")} - {""})
 
     # -- patches -----------------------------------------------------------------------------
-
-    @property
-    def trees(self):
-        """The text of bases/<base>/trees."""
-        return "".join(f"{commit.id} {commit.tree}\n" for commit in self.commits)
 
     def patch_name(self, commit):
         """The file of a commit in patches/<base>."""
@@ -269,12 +254,12 @@ class Composed:
         """{path below the repository: bytes, or None for a file to remove} of all that is generated."""
         name = self.base.name
         wanted = {f"patches/{name}/{file}": data for file, data in self.patches().items()}
-        wanted[f"bases/{name}/trees"] = self.trees.encode()
+        wanted[f"bases/{name}/trees"] = "".join(f"{commit.id} {commit.tree}\n" for commit in self.commits).encode()
         for commit in self.commits:
             if commit.id in self.series.hooks:
                 wanted[self.series.hook_path(commit.id)] = commit.hook or None
             if commit.id in self.series.edits:
-                wanted[f"series/{commit.id}.patch"] = commit.edit or None
+                wanted[self.series.edit_path(commit.id)] = commit.edit or None
         for path in (self.series.top / "patches" / name).glob("*"):
             if PATCH.fullmatch(path.name):
                 wanted.setdefault(f"patches/{name}/{path.name}", None)
@@ -282,12 +267,7 @@ class Composed:
 
     def differing(self):
         """Those outputs that are not what the repository holds."""
-        found = {}
-        for name, data in self.outputs().items():
-            path = self.series.top / name
-            if (path.read_bytes() if path.is_file() else None) != data:
-                found[name] = data
-        return found
+        return differing(self.series.top, self.outputs())
 
     def write(self):
         """Write patches/, trees, and hooks and edits in their one form; only on the recorded release."""
@@ -297,12 +277,19 @@ class Composed:
             return {}
         changes = self.differing()
         write_files(self.series.top, changes)
+        told(changes)
         return changes
 
 
-def prepare(base_name=None, parts=None):
-    """Fetch the base, read the series and compose it."""
-    base = bases.load(base_name)
+def told(changes):
+    """Say which files were written or removed."""
+    for name, data in changes.items():
+        say(f"  {'removed' if data is None else 'written'} {name}")
+
+
+def prepare(parts=None):
+    """Fetch the base, read the series and compose it, or some parts of it."""
+    base = bases.load()
     series = Series(paths.TOP, base.name)
     check_parts(series, parts)
     return compose(series, base, base.fetch(), parts)
@@ -317,17 +304,11 @@ def check_parts(series, names):
 
 def cmd_series():
     """make series: compose, and write patches/ when the release is the recorded one."""
-    steps = Steps("series", 3)
-    base = bases.load()
-    series = Series(paths.TOP, base.name)
-    with steps.step(f"fetch base {base.name}"):
-        release = base.fetch()
-    with steps.step(f"compose {len(series.ids)} commits on Linux {release.kernel}"):
-        composed = compose(series, base, release)
-    with steps.step(f"write patches/{base.name}"):
+    steps = Steps("series", 2)
+    with steps.step("fetch the base and compose the series"):
+        composed = prepare()
+    with steps.step(f"write patches/{paths.BASE}"):
         changes = composed.write()
-    for name, data in changes.items():
-        say(f"  {'removed' if data is None else 'written'} {name}")
     if composed.recorded and not changes:
-        say(f"  patches/{base.name} is up to date")
+        say(f"  patches/{paths.BASE} is up to date")
     return composed

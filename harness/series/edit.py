@@ -18,8 +18,7 @@ from pathlib import Path
 
 from harness import git, paths
 from harness.series import message
-from harness.series.am import BUSY
-from harness.series.compose import prepare
+from harness.series.compose import make_commit, prepare
 from harness.ui import Failure, say, short
 
 BRANCH = "refs/heads/series"
@@ -27,7 +26,6 @@ CLEAN = "refs/harness/clean"            # the branch when it was last written or
 COMPOSED = "refs/harness/composed"      # what the files composed to at that time
 BASE = "refs/tags/base"
 STATE = "harness-state"                 # file in .git: the repository's commit at that time
-SETTINGS = {"core.autocrlf": "false", "gc.auto": "0", "diff.kernel.xfuncname": git.CONFIG["diff.kernel.xfuncname"]}
 
 
 def edit_dir(name):
@@ -60,19 +58,13 @@ def show_new_files(repo):
 
 def check_clean(repo, path):
     """The work tree is on its branch, finished and committed; new files count."""
-    for name, what in BUSY.items():
-        if (path / ".git" / name).exists():
-            raise Failure(f"{short(path)} is in the middle of {what}", "finish or abort it first")
+    repo.check_idle()
     head = repo.try_("symbolic-ref", "-q", "HEAD").stdout.decode().strip()
     if head != BRANCH:
         raise Failure(f"{short(path)} is not on its branch", f"git -C {short(path)} checkout series")
     show_new_files(repo)
-    dirty = repo.lines("status", "--porcelain", "--untracked-files=all")
-    if dirty:
-        more = f" and {len(dirty) - 4} more" if len(dirty) > 4 else ""
-        raise Failure(f"{short(path)} has changes that are in no commit: "
-                      + ", ".join(line[3:] for line in dirty[:4]) + more,
-                      "commit them there (git commit --amend, git rebase -i base), or remove them")
+    repo.check_committed("commit them there (git commit --amend, git rebase -i base), or remove them",
+                         "--untracked-files=all")
 
 
 def recorded_only(composed, what):
@@ -95,8 +87,7 @@ def write_branch(repo, composed):
     for commit in composed.commits:
         found = composed.series.messages[commit.id]
         text = message.joined(found.text, f"Id: {commit.id}\n" + (f"\n{found.notes}" if found.notes else ""))
-        who = git.identity(*composed.series.author, message.git_date(found.date))
-        parent = repo.with_env(**who).out("commit-tree", commit.tree, "-p", parent, stdin=text.encode())
+        parent = make_commit(repo, composed.series, commit.id, commit.tree, parent, text)
     repo.raw("update-ref", BRANCH, parent)
     repo.raw("read-tree", "--reset", "-u", "HEAD")
     show_new_files(repo)
@@ -139,8 +130,6 @@ def cmd_edit():
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
         repo = git.borrowing(new, composed.base.objects, "series")
-        for key, value in SETTINGS.items():
-            repo.raw("config", key, value)
         repo.raw("update-ref", BASE, composed.base_commit)
         write_branch(repo, composed)
         new.rename(path)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """A commit's message as series/<part>/<name>.msg has it.
 
-    Files: kernel/dma/x.c               new files that the commit brings, at their path in this repository
-    Maintainers: TITLE                  entries of MAINTAINERS that it inserts
+    Files: kernel/dma/x.c               a new file that the commit brings, at its path in this repository
+    Maintainers: TITLE                  an entry of MAINTAINERS that it inserts
     Not-on: 7.3 fixed there by ...      a base on which the commit is not needed, and why
     Date: 2026-11-25T12:00:00+00:00
 
@@ -19,15 +19,13 @@ from datetime import datetime
 from harness.ui import Failure
 
 # What mail tools take for the end of the commit message.
-CUT = re.compile(r"^(diff -|Index: |---(\s|$)|-+ *>8)", re.M)
+CUT = re.compile(r"diff -|Index: |---(\s|$)|-+ *>8")
 FIXES = re.compile(r'Fixes: [0-9a-f]{12} \("[^\n]+"\)')
-KEYS = "Files:, Maintainers:, Not-on: and Date: are known"
 
 
 @dataclass
 class Message:
     """One .msg."""
-    head: str           # header lines as they are in the file
     text: str           # subject, blank line, body
     notes: str = ""     # what goes below the cut
     date: str = None    # ISO 8601 with offset
@@ -39,11 +37,6 @@ class Message:
     def subject(self):
         """The first line."""
         return self.text.split("\n", 1)[0]
-
-    @property
-    def fixes(self):
-        """The Fixes: lines."""
-        return re.findall(r"^Fixes: .*$", self.text, re.M)
 
 
 def split(text):
@@ -62,12 +55,12 @@ def parse(name, data):
     head, blank, rest = data.decode().partition("\n\n")
     if not blank:
         raise Failure(f"{name}: no blank line between the header and the commit message")
-    message = Message(head, *split(rest))
+    message = Message(*split(rest))
     for number, line in enumerate(head.splitlines(), 1):
         key, _, value = line.partition(": ")
         value = value.strip()
         if key == "Files" and value:
-            message.files += value.split()
+            message.files.append(value)
         elif key == "Maintainers" and value:
             message.titles.append(value)
         elif key == "Date" and value:
@@ -79,7 +72,8 @@ def parse(name, data):
                               "write Not-on: BASE REASON, with the upstream commit if there is one")
             message.not_on[base] = reason
         else:
-            raise Failure(f"{name}:{number}: unknown header line: {line}", KEYS)
+            raise Failure(f"{name}:{number}: unknown header line: {line}",
+                          "Files:, Maintainers:, Not-on: and Date: are known")
     try:
         if datetime.fromisoformat(message.date or "").tzinfo is None:
             raise ValueError
@@ -90,14 +84,6 @@ def parse(name, data):
     return message
 
 
-def override(name, message, data):
-    """`message` with the text that a base has in place of it."""
-    text, notes = split(data.decode())
-    check_text(name, text, 0)
-    check_notes(name, notes)
-    return Message(message.head, text, notes, message.date, message.files, message.titles, message.not_on)
-
-
 def check_text(name, text, above):
     """What git am would change, or mail tools would cut off; `above` lines are over the text in the file."""
     lines = text.split("\n")
@@ -106,14 +92,11 @@ def check_text(name, text, above):
     if text != "\n".join(line.rstrip() for line in text.rstrip().split("\n")) + "\n" or "\n\n\n" in text:
         raise Failure(f"{name}: the message has spaces at a line's end, blank lines in a row or a bad end",
                       "git am would clean them away and get another commit")
-    cut = CUT.search(text)
-    if cut:
-        line = text[cut.start():].split("\n", 1)[0]
-        raise Failure(f"{name}:{above + text.count(chr(10), 0, cut.start()) + 1}: git am takes the line `{line}` "
-                      "for the end of the message", "indent it")
     if re.match(r"\s*\[", lines[0]):
         raise Failure(f"{name}: the subject starts with `[`, which git am cuts off")
     for number, line in enumerate(lines, above + 1):
+        if CUT.match(line):
+            raise Failure(f"{name}:{number}: git am takes the line `{line}` for the end of the message", "indent it")
         if line.lower().startswith("fixes:") and not FIXES.fullmatch(line):
             raise Failure(f"{name}:{number}: `{line}` is not a Fixes: tag",
                           'write Fixes: 12 hexadecimal digits ("subject of the commit")')
@@ -121,10 +104,9 @@ def check_text(name, text, above):
 
 def check_notes(name, notes):
     """Notes stand between the cut and the diff, where nothing may look like a diff."""
-    cut = CUT.search(notes)
-    if cut:
-        line = notes[cut.start():].split("\n", 1)[0]
-        raise Failure(f"{name}: the line `{line}` below the cut looks like a diff", "indent it")
+    for line in notes.split("\n"):
+        if CUT.match(line):
+            raise Failure(f"{name}: the line `{line}` below the cut looks like a diff", "indent it")
     if notes and (notes.rstrip() + "\n" != notes or not notes.strip()):
         raise Failure(f"{name}: what stands below the cut has a bad end", "end it with one line feed")
 

@@ -14,6 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import git
 from harness.ui import Failure
 
 DRASTIC = ("panic", "hang")
@@ -55,16 +56,9 @@ def read(name, text, path=None):
 
 
 def files(top):
-    """{part/name: path}; series/<base>/mutants/part-name.patch, where mutants were once, still counts."""
-    found = {}
-    for path in sorted(Path(top).glob("series/*/mutants/*.patch")):
-        part = path.parent.parent.name
-        if part[:1].isdigit():
-            word, _, rest = path.stem.partition("-")
-            found[f"ddw/{path.stem}" if word == "powerpc" else f"{word}/{rest}"] = path
-        else:
-            found[f"{part}/{path.stem}"] = path
-    return found
+    """{part/name: path}."""
+    return {f"{path.parent.parent.name}/{path.stem}": path
+            for path in sorted(Path(top).glob("series/*/mutants/*.patch"))}
 
 
 def load(top):
@@ -81,8 +75,7 @@ def check(composed):
         repo = composed.base.repo.with_env(GIT_INDEX_FILE=f"{tmp}/index")
         repo.raw("read-tree", composed.tip)
         for mutant in load(composed.series.top):
-            done = repo.try_("apply", "--check", "--cached", "-p1", stdin=mutant.path.read_bytes())
+            done = repo.apply(mutant.path.read_bytes(), "--check")
             if done.returncode:
-                words = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-                raise Failure(f"mutant {mutant.name} does not apply: {words[0]}",
+                raise Failure(f"mutant {mutant.name} does not apply: {git.complaint(done)[0]}",
                               f"adapt {mutant.path.relative_to(composed.series.top)} to the code as it is now")

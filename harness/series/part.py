@@ -12,8 +12,7 @@ from pathlib import Path
 
 from harness import git, paths, ui
 from harness.series import message
-from harness.series.compose import prepare
-from harness.series.edit import SETTINGS
+from harness.series.compose import make_commit, prepare
 from harness.source import debian
 from harness.ui import Failure, Steps, say, short
 
@@ -32,8 +31,7 @@ def write_branch(repo, composed, name):
         found = composed.series.messages[commit.id]
         mine = commit.part == name
         text = message.joined(found.text, found.notes if mine else "")
-        who = git.identity(*composed.series.author, message.git_date(found.date))
-        parent = repo.with_env(**who).out("commit-tree", commit.tree, "-p", parent, stdin=text.encode())
+        parent = make_commit(repo, composed.series, commit.id, commit.tree, parent, text)
         base = base if mine else parent
     repo.raw("update-ref", "refs/tags/base", base)
     repo.raw("update-ref", f"refs/heads/b4/{name}", parent)
@@ -89,11 +87,10 @@ def cmd_part():
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
         repo = git.borrowing(path, composed.base.objects, f"b4/{name}")
-        for key, value in SETTINGS.items():
-            repo.raw("config", key, value)
         write_branch(repo, composed, name)
     with steps.step("cover letter, To: and Cc:"):
         enroll(composed, path, name)
     mine = [commit for commit in composed.commits if commit.part == name]
     say(f"{short(path)}: branch b4/{name}, {len(mine)} commits after the tag base")
-    say(f"  cd {short(path)} && b4 prep --show-info, b4 send --reflect; add your sign-off with git rebase --signoff base")
+    say(f"  cd {short(path)} && b4 prep --show-info, b4 send --reflect; "
+        "add your sign-off with git rebase --signoff base")

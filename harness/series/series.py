@@ -10,14 +10,13 @@
                                     repository have the change already
     series/<part>/<base>/<name>.patch   its hook on a base: edits to files of the base, and to new files where
                                     that base differs
-    series/<part>/<base>/<name>.msg     its message where it reads differently on a base (without a header)
     series/<part>/mutants/          breaks on purpose
 
 A commit is known by its id, part/name.
 """
+import contextlib
 import os
 import re
-import tempfile
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +51,9 @@ class Series:
         self.author = self._author()
         self.parts = self._parts()
         self.all_ids = [i for part in self.parts.values() for i in part.ids]
-        self.messages = {i: self._message(i) for i in self.all_ids}
-        self.hooks = self._patches(f"{base_name}/")
-        self.edits = self._patches("")
+        self.messages = {i: message.parse(f"series/{i}.msg", self._read(f"series/{i}.msg")) for i in self.all_ids}
+        self.hooks = self._patches(self.hook_path)
+        self.edits = self._patches(self.edit_path)
         self.ids = [i for i in self.all_ids if base_name not in self.messages[i].not_on]
         self._check_names()
         self._check_files()
@@ -84,12 +83,11 @@ class Series:
     def _order(self, part):
         file, names = f"series/{part}/order", []
         for number, line in enumerate(self._read(file).decode().splitlines(), 1):
-            name = line.split("#")[0].strip()
-            if name and not NAME.fullmatch(name):
-                raise Failure(f"{file}:{number}: `{name}` is not of the form some-name")
-            if name in names:
-                raise Failure(f"{file}:{number}: {name} is named twice")
-            names += [name] if name else []
+            if not NAME.fullmatch(line):
+                raise Failure(f"{file}:{number}: `{line}` is not of the form some-name")
+            if line in names:
+                raise Failure(f"{file}:{number}: {line} is named twice")
+            names.append(line)
         return tuple(f"{part}/{name}" for name in names)
 
     def _author(self):
@@ -98,30 +96,18 @@ class Series:
             raise Failure("series/author has to be one line: Name <email>")
         return found.groups()
 
-    def _message(self, i):
-        found = message.parse(f"series/{i}.msg", self._read(f"series/{i}.msg"))
-        path = self.override_path(i)
-        if (self.top / path).is_file():
-            return message.override(path, found, self._read(path))
-        return found
-
     def hook_path(self, i):
         """Where the hook of a commit is."""
         part, name = i.split("/")
         return f"series/{part}/{self.base_name}/{name}.patch"
 
-    def override_path(self, i):
-        """Where a base has its own message of a commit."""
-        return self.hook_path(i).removesuffix(".patch") + ".msg"
+    @staticmethod
+    def edit_path(i):
+        """Where the changes of a commit to new files of earlier ones are."""
+        return f"series/{i}.patch"
 
-    def _patches(self, folder):
-        found = {}
-        for i in self.all_ids:
-            part, name = i.split("/")
-            path = self.dir / part / f"{folder}{name}.patch"
-            if path.is_file():
-                found[i] = path.read_bytes()
-        return found
+    def _patches(self, place):
+        return {i: self._read(place(i)) for i in self.all_ids if (self.top / place(i)).is_file()}
 
     def closure(self, names):
         """The parts of these names and what they need, in order."""
@@ -134,12 +120,9 @@ class Series:
     # -- checks ----------------------------------------------------------------------------
 
     def _check_names(self):
-        for path in [*self.dir.glob("*/*.msg"), *self.dir.glob("*/*.patch"), *self.dir.glob("*/*/*.msg"),
-                     *self.dir.glob("*/*/*.patch")]:
+        for path in [*self.dir.glob("*/*.msg"), *self.dir.glob("*/*.patch"), *self.dir.glob("*/[0-9]*/*")]:
             words = path.relative_to(self.dir).parts
-            if len(words) == 3 and words[1] == "mutants" or words[1:] == ("cover.msg",):
-                continue
-            if f"{words[0]}/{path.stem}" not in self.all_ids:
+            if f"{words[0]}/{path.stem}" not in self.all_ids and words[1] != "cover.msg":
                 raise Failure(f"{path.relative_to(self.top)}: series/{words[0]}/order does not name {path.stem}")
         for i, found in self.messages.items():
             if found.files and found.not_on:
@@ -190,25 +173,34 @@ class Series:
                               "name it in a Maintainers: line of one series/*/*.msg, or remove it")
 
 
+def differing(top, wanted):
+    """Those of {path: bytes, (bytes, executable) or None} that the files below `top` are not."""
+    changes = {}
+    for name, data in wanted.items():
+        path = Path(top) / name
+        there = path.read_bytes() if path.is_file() else None
+        if isinstance(data, tuple) and there is not None:
+            there = there, os.access(path, os.X_OK)
+        if there != data:
+            changes[name] = data
+    return changes
+
+
 def write_files(top, changes):
     """Write {path: bytes, (bytes, executable) or None to remove}, each file in one step."""
     for name, data in changes.items():
         path = Path(top) / name
         if data is None:
             path.unlink(missing_ok=True)
-            for parent in path.parents:
-                if parent == Path(top) or not parent.is_dir() or any(parent.iterdir()):
-                    break
-                parent.rmdir()
+            with contextlib.suppress(OSError):          # until a folder is not empty
+                for parent in Path(name).parents[:-1]:
+                    (Path(top) / parent).rmdir()
             continue
-        data, executable = data if isinstance(data, tuple) else (data, None)
+        data, executable = data if isinstance(data, tuple) else (data, False)
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, tmp = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        if executable is None:
-            executable = path.is_file() and os.access(path, os.X_OK)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(tmp, (0o777 if executable else 0o666) & ~mask)
-        os.replace(tmp, path)
+        new = path.with_name(f".new-{path.name}")
+        new.write_bytes(data)
+        if executable:
+            mode = new.stat().st_mode
+            new.chmod(mode | (mode & 0o444) >> 2)       # for those who may read it
+        new.replace(path)

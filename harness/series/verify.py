@@ -24,12 +24,11 @@ def generated(composed):
 
 def _patch_files(composed):
     """[(commit, name for messages, path)]."""
-    folder = composed.series.top / "patches" / composed.base.name
-    names = [composed.patch_name(commit) for commit in composed.commits]
-    found = [(commit, f"patches/{composed.base.name}/{name}", folder / name)
-             for commit, name in zip(composed.commits, names)]
-    for _, name, path in found:
-        if not path.is_file():
+    found = []
+    for commit in composed.commits:
+        name = f"patches/{composed.base.name}/{composed.patch_name(commit)}"
+        found.append((commit, name, composed.series.top / name))
+        if not found[-1][2].is_file():
             raise Failure(f"{name} is missing", "make series")
     return found
 
@@ -61,8 +60,7 @@ def applied_by_am(composed, files):
         done = repo.try_("am", "-q", "--whitespace=nowarn", "--no-3way", *(str(file.resolve()) for file in files))
         made = [(repo.resolve(f"{commit}^{{tree}}"), _who_and_what(repo, commit))
                 for commit in repo.lines("rev-list", "--reverse", f"{composed.base_commit}..HEAD")]
-    words = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-    return made, words[0] if done.returncode else None
+    return made, git.complaint(done)[0] if done.returncode else None
 
 
 def _who_and_what(repo, commit):
@@ -98,7 +96,8 @@ def alone(composed):
         made, complaint = applied_by_am(part, [files[commit.id] for commit in part.commits])
         if complaint or [tree for tree, _ in made] != [commit.tree for commit in part.commits]:
             what = complaint or "git am gives other files than composing it"
-            raise Failure(f"part {name} alone: {what}", "see which hook needs a part that series/parts.toml does not name")
+            raise Failure(f"part {name} alone: {what}",
+                          "see which hook needs a part that series/parts.toml does not name")
 
 
 def fuzzless(composed):

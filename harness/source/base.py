@@ -11,9 +11,8 @@ that bases/<base>/base.toml names.  KERNEL_SRC may be
 
 Whatever it is, its files become one commit without parent in CACHE/git/<base>.git.  The
 commit's identity and date are fixed, so equal files give an equal commit id everywhere.
-Files go into git by `git fast-import`, or `git add -f` under attributes that change nothing:
-no .gitignore (Debian's ends with `/*`), no attribute and no line-end setting can drop or
-change one.
+`git add -f` under attributes that change nothing takes them in: no .gitignore (Debian's ends
+with `/*`), no attribute and no line-end setting can drop or change one.
 
 A finished import is found again through refs/base/<key>, where the key is the checksum of
 the source, the package version or the tree id.  That ref is written last, therefore an
@@ -22,14 +21,10 @@ interrupted import leaves nothing that a later run believes.
 import contextlib
 import fcntl
 import hashlib
-import lzma
 import os
 import re
 import shutil
-import subprocess
-import tarfile
 import tomllib
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +34,7 @@ from harness.ui import Failure, say
 
 IDENTITY = git.identity("Linux base", "base@localhost", "1000000000 +0000")
 INDEX = ".dma-reach.index"      # marks a checked-out tree as ours, and is its git index
+RECORD = ("package", "version", "kernel", "sha256", "tree")
 KINDS = "a tarball, a linux-source .deb, a source tree or a git repository"
 
 
@@ -68,17 +64,10 @@ def sha256(path):
 
 def kernel_version(makefile):
     """`6.1.192` from the bytes of a kernel's top Makefile; None if it is not one."""
-    numbers = dict(re.findall(rb"^(VERSION|PATCHLEVEL|SUBLEVEL)[ \t]*=[ \t]*(\d+)[ \t]*$",
-                              makefile or b"", re.M))
+    numbers = dict(re.findall(rb"^(VERSION|PATCHLEVEL|SUBLEVEL)[ \t]*=[ \t]*(\d+)[ \t]*$", makefile or b"", re.M))
     if b"VERSION" not in numbers or b"PATCHLEVEL" not in numbers:
         return None
     return b".".join([numbers[b"VERSION"], numbers[b"PATCHLEVEL"], numbers.get(b"SUBLEVEL", b"0")]).decode()
-
-
-def version_of(tree):
-    """The kernel version of an unpacked source tree; None if it is none."""
-    makefile = Path(tree) / "Makefile"
-    return kernel_version(makefile.read_bytes()) if makefile.is_file() else None
 
 
 def is_series(kernel, name):
@@ -98,63 +87,29 @@ def inner_tarball(deb, folder):
     return tarball
 
 
-def quoted(path):
-    """A path as git fast-import wants it."""
-    raw = os.fsencode(path)
-    if re.search(rb'["\\\n ]', raw):
-        raw = b'"' + raw.replace(b"\\", b"\\\\").replace(b'"', b'\\"').replace(b"\n", b"\\n") + b'"'
-    return raw
-
-
-def commands(tar):
-    """For each file of an open tarball, below its top directory, the command that makes git fast-import store it."""
-    for member in tar:
-        path = member.name.removeprefix("./").partition("/")[2]
-        if ".." in path.split("/"):
-            raise tarfile.TarError(f"{member.name} leads out of it")
-        if member.islnk():
-            yield b"C %s %s\n" % (quoted(member.linkname.removeprefix("./").partition("/")[2]), quoted(path))
-        elif path and (member.isreg() or member.issym()):
-            data = os.fsencode(member.linkname) if member.issym() else tar.extractfile(member).read()
-            mode = b"120000" if member.issym() else b"100755" if member.mode & 0o100 else b"100644"
-            yield b"M %s inline %s\ndata %d\n%s\n" % (mode, quoted(path), len(data), data)
-    while tar.fileobj.read(1 << 20):        # what follows the end mark of the archive may be damaged, too
-        pass
-
-
 class Base:
     """A base (`6.1`): its record in bases/<name>/base.toml, and its releases in CACHE."""
 
-    def __init__(self, name, bases_dir, cache):
-        self.name, self.dir, self.cache = name, Path(bases_dir) / name, Path(cache)
-        record = self.dir / "base.toml"
-        if not record.is_file():
-            known = sorted(p.parent.name for p in Path(bases_dir).glob("*/base.toml"))
-            raise Failure(f"there is no base {name}", f"choose BASE from: {' '.join(known) or 'none'}")
+    def __init__(self, name):
+        self.name, self.dir = name, paths.TOP / "bases" / name
         try:
-            values = tomllib.loads(record.read_text(encoding="utf-8"))
-            self.package, self.version = values["package"], values["version"]
-            self.kernel, self.sha256, self.tree = values["kernel"], values["sha256"], values["tree"]
+            values = tomllib.loads((self.dir / "base.toml").read_text(encoding="utf-8"))
+            self.package, self.version, self.kernel, self.sha256, self.tree = (values[key] for key in RECORD)
         except (tomllib.TOMLDecodeError, KeyError) as error:
-            raise Failure(f"bases/{name}/base.toml: {error}",
-                          "it needs package, version, kernel, sha256 and tree") from error
-        self.git_dir = self.cache / "git" / f"{name}.git"
+            raise Failure(f"bases/{name}/base.toml: {error}", f"it needs {', '.join(RECORD)}") from error
+        self.git_dir = paths.CACHE / "git" / f"{name}.git"
         self.objects = self.git_dir.resolve() / "objects"
         self.repo = git.own(self.git_dir, GIT_DIR=self.git_dir)
-        self._work = self.cache / "git" / f"{name}.work"        # exists during fetch() only
-        self._release = None
+        self._work = self.git_dir.with_suffix(".work")          # exists during fetch() only
 
     # -- the repository in CACHE ---------------------------------------------------------
 
     def _open(self):
         """Create the bare repository, or bring its settings up to date and clear what a killed run left."""
-        if not (self.git_dir / "HEAD").is_file():
-            self.git_dir.mkdir(parents=True, exist_ok=True)
-            git.own(self.git_dir.parent).raw("init", "-q", "--bare", "--template=", str(self.git_dir))
-        info = self.git_dir / "info" / "attributes"
-        info.parent.mkdir(exist_ok=True)
-        info.write_text(git.ATTRIBUTES, encoding="ascii")
-        for pattern in ("objects/pack/tmp_*", "fast_import_crash_*", "index*.lock"):
+        (self.git_dir / "info").mkdir(parents=True, exist_ok=True)
+        (self.git_dir / "info/attributes").write_text(git.ATTRIBUTES, encoding="ascii")
+        self.repo.raw("init", "-q", "--bare", "--template=")
+        for pattern in ("objects/pack/tmp_*", "index*.lock"):
             for rest in self.git_dir.glob(pattern):
                 rest.unlink()
         shutil.rmtree(self._work, ignore_errors=True)
@@ -169,76 +124,50 @@ class Base:
 
     def _store(self, tree, keys):
         """Make the base commit of `tree` and, as the last act, its refs."""
-        tree = self.repo.resolve(tree)
-        kernel = self._kernel_of(tree)
-        self._check_series(kernel)
+        kernel = kernel_version(self.repo.blob(f"{tree}:Makefile"))
         commit = self.repo.with_env(**IDENTITY).out("commit-tree", tree, "-m", f"Linux {kernel}")
         refs = "".join(f"update {self._ref(key)} {commit}\n" for key in [f"tree-{tree}", *keys])
         self.repo.raw("update-ref", "--stdin", stdin=refs.encode())
         return commit
 
-    def _check_series(self, kernel):
+    def _check_series(self, makefile):
+        """Source is imported only if its Makefile says that it belongs to this base."""
+        kernel = kernel_version(makefile)
         if not is_series(kernel, self.name):
             what = f"Linux {kernel}" if kernel else "no kernel source"
             raise Failure(f"base {self.name} is wanted, but the source given is {what}",
                           f"give a {self.name}.y in KERNEL_SRC, or choose BASE to match")
 
-    def _kernel_of(self, treeish):
-        return kernel_version(self.repo.blob(f"{treeish}:Makefile"))
-
     # -- import --------------------------------------------------------------------------
 
-    def _import_deb(self, path, keys):
-        """Import the tarball in a linux-source package."""
-        tarball = inner_tarball(path, self._work)
-        keys = [*keys, f"sha256-{sha256(tarball)}"]
-        known = self._known(keys[-1])
-        return self._store(known + "^{tree}", keys) if known else self._import_tarball(tarball, keys)
-
-    def _import_tarball(self, path, keys):
-        """Import a tarball.  Its files are not unpacked on the way: that would take several times as long."""
-        ref, log, count = "refs/import/tarball", paths.OUT / "log/import.log", 0
-        log.parent.mkdir(parents=True, exist_ok=True)
-        pulse = ui.Pulse("import", lambda: f"{count} files")
-        with open(log, "wb") as errors:
-            importer = subprocess.Popen(["git", "fast-import", "--quiet", "--force", "--done", "--depth=0"],
-                                        cwd=self.git_dir, env=self.repo.env, stdin=subprocess.PIPE, stderr=errors)
+    def _import_archive(self, path, keys):
+        """Import a tarball, or the one in a linux-source package."""
+        if path.suffix == ".deb":
+            path = inner_tarball(path, self._work)
+            keys = [*keys, f"sha256-{sha256(path)}"]
+        if not shutil.which("xz"):
+            debian.ensure(["xz-utils"])
+        top = self._work / "source"
+        top.mkdir()
         try:
-            importer.stdin.write(b"commit %s\ncommitter import <import> 0 +0000\ndata 0\n" % ref.encode())
-            with tarfile.open(path) as tar:
-                for command in commands(tar):
-                    importer.stdin.write(command)
-                    count += 1
-                    pulse.beat()
-            importer.stdin.write(b"done\n")
-            importer.stdin.close()
-            if importer.wait():
-                raise BrokenPipeError
-            return self._store(f"{ref}^{{tree}}", keys)
-        except BrokenPipeError as error:
-            raise Failure("git cannot import the source", f"is there room in {self.cache}?", log) from error
-        except (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OSError) as error:
-            raise Failure(f"{path} is not a complete kernel tarball ({error})", "get it again") from error
-        finally:
-            pulse.done()
-            importer.kill()
-            with contextlib.suppress(OSError):
-                importer.stdin.close()
-            importer.wait()
-            self.repo.raw("update-ref", "-d", ref)
+            ui.run(["tar", "-x", "--no-same-owner", "--strip-components=1", "-f", path, "-C", top],
+                   paths.OUT / "log/unpack.log", name=f"unpacking {path.name}")
+        except Failure as failure:
+            raise Failure(f"{path} is not a complete kernel tarball, or there is no room in {paths.CACHE}",
+                          "get it again, or make room", failure.log) from failure
+        return self._import_directory(top, self._work / "index", keys)
 
-    def _import_directory(self, top):
-        """Import an unpacked source tree; git's index tells what has changed since the last time."""
-        if version_of(top) is None:
-            self._check_series(None)
-        index = self.git_dir / f"index-{hashlib.sha256(os.fsencode(top)).hexdigest()[:16]}"
-        env = self.repo.with_env(GIT_WORK_TREE=top, GIT_INDEX_FILE=index).env
+    def _import_directory(self, top, index, keys):
+        """Import an unpacked source tree; git's index tells what has changed since it was last used."""
+        makefile = top / "Makefile"
+        self._check_series(makefile.read_bytes() if makefile.is_file() else None)
+        tree = git.own(top, GIT_DIR=self.git_dir, GIT_WORK_TREE=top, GIT_INDEX_FILE=index)
         # `env -i` keeps out any GIT_... variable of the user's.  Files larger than this threshold go into
         # one pack; otherwise git would store each on its own.
-        ui.run(["env", "-i", *(f"{name}={value}" for name, value in env.items()),
+        ui.run(["env", "-i", *(f"{name}={value}" for name, value in tree.env.items()),
                 "git", "-c", "core.bigFileThreshold=1", "add", "-f", "-A", "."],
                paths.OUT / "log/import.log", cwd=top, name="import")
-        return self._store(git.Repo(top, env).out("write-tree"), [])
+        return self._store(tree.out("write-tree"), keys)
 
     def _import_git(self, top, revision):
         """Import a revision of somebody's git repository, as its tree and without its history."""
@@ -247,7 +176,7 @@ class Base:
         if tree is None:
             raise Failure(f"{top} has no revision {revision}, or git does not trust its owner",
                           "name one as KERNEL_SRC=path@revision")
-        self._check_series(kernel_version(source.blob(f"{tree}:Makefile")))
+        self._check_series(source.blob(f"{tree}:Makefile"))
         if source.try_("diff", "--quiet", "HEAD", "--").returncode == 1:
             say(f"{top} has changes that are not committed; they are not used")
         known = self._known(f"tree-{tree}")
@@ -257,8 +186,7 @@ class Base:
         server = "git -c uploadpack.allowAnySHA1InWant=true -c safe.directory=* upload-pack"
         done = self.repo.try_("fetch", "-q", "--no-tags", "--no-write-fetch-head", f"--upload-pack={server}", top, tree)
         if done.returncode:
-            lines = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-            raise Failure(f"cannot copy the files of {top} at {revision}: {lines[0]}",
+            raise Failure(f"cannot copy the files of {top} at {revision}: {git.complaint(done)[0]}",
                           f"run `git -C {top} fsck`, or give another KERNEL_SRC")
         return self._store(tree, [])
 
@@ -280,19 +208,20 @@ class Base:
             if revision:
                 raise Failure(f"KERNEL_SRC: {path} is not a git repository, so it has no {revision}",
                               "leave out what follows the @")
-            return self._import_directory(path)
+            index = f"index-{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"
+            return self._import_directory(path, self.git_dir / index, [])
         key = f"sha256-{sha256(path)}"
-        load_file = self._import_deb if path.suffix == ".deb" else self._import_tarball
-        return self._known(key) or load_file(path, [key])
+        return self._known(key) or self._import_archive(path, [key])
 
     def _from_debian(self):
         """The commit of the Debian package: the recorded version if it can be had."""
         key = f"sha256-{self.sha256}"
-        if self._known(key):
-            return self._known(key)
+        known = self._known(key)
+        if known:
+            return known
         installed = Path("/usr/src") / f"{self.package}.tar.xz"
         if installed.is_file() and sha256(installed) == self.sha256:
-            return self._import_tarball(installed, [key])
+            return self._import_archive(installed, [key])
         options, versions = (), debian.offered(self.package)
         if not versions:
             options = debian.private(self._work / "apt")
@@ -303,7 +232,7 @@ class Base:
         version = self.version if self.version in versions else versions[0]
         if version != self.version:
             say(f"apt offers {self.package} {version}, no longer the recorded {self.version}: using it")
-        commit = self._known(f"package-{version}") or self._import_deb(
+        commit = self._known(f"package-{version}") or self._import_archive(
             debian.download(self.package, version, self._work / "download", options), [f"package-{version}"])
         if version == self.version and self._known(key) != commit:
             raise Failure(f"{self.package} {version} does not hold the tarball that base.toml records",
@@ -312,9 +241,7 @@ class Base:
 
     def fetch(self):
         """The release to work on, imported if it is not yet; see the top of this file."""
-        if self._release:
-            return self._release
-        with locked(self.cache / "git" / f"{self.name}.lock"):
+        with locked(self.git_dir.with_suffix(".lock")):
             self._open()
             self._work.mkdir()
             try:
@@ -326,11 +253,11 @@ class Base:
         if self._known(f"sha256-{self.sha256}") == commit and tree != self.tree:
             raise Failure(f"the recorded release has the tree {tree}, bases/{self.name}/base.toml says "
                           f"{self.tree or 'nothing'}", "if sha256 there is right, correct the tree there")
-        self._release = Release(commit, tree, self._kernel_of(commit), tree == self.tree)
-        if not self._release.recorded:
-            say(f"this Linux {self._release.kernel} is not the recorded release {self.package} {self.version}: "
+        kernel = kernel_version(self.repo.blob(f"{tree}:Makefile"))
+        if tree != self.tree:
+            say(f"this Linux {kernel} is not the recorded release {self.package} {self.version}: "
                 "hooks have to apply, tree ids are not compared")
-        return self._release
+        return Release(commit, tree, kernel, tree == self.tree)
 
     # -- work trees --------------------------------------------------------------------------
 
@@ -350,8 +277,7 @@ class Base:
                               "move it away")
             for rest in path.glob(f"{INDEX}.lock"):     # left by a run that was killed
                 rest.unlink()
-            tree = self.repo.with_env(GIT_DIR=self.git_dir, GIT_WORK_TREE=path, GIT_INDEX_FILE=index)
-            tree.cwd = str(path)
+            tree = git.own(path, GIT_DIR=self.git_dir, GIT_WORK_TREE=path, GIT_INDEX_FILE=index)
             if not index.exists():
                 tree.raw("read-tree", "--empty")
             tree.try_("update-index", "-q", "--refresh")
@@ -360,6 +286,6 @@ class Base:
         return path
 
 
-def load(name=None):
-    """The base called `name`, by default the one that BASE chooses."""
-    return Base(name or paths.BASE, paths.TOP / "bases", paths.CACHE)
+def load():
+    """The base that BASE chooses."""
+    return Base(paths.BASE)

@@ -2,6 +2,7 @@
 """How this project calls the kernel's own build: cross compilers, ccache, and names and dates that do
 not change, so that a rebuild of the same source hits the cache."""
 
+import contextlib
 import os
 import platform
 import time
@@ -76,27 +77,14 @@ class Objects:
     def __call__(self):
         now = time.monotonic()
         if now >= self.next:
-            count = sum(1 for entry in scan(self.build)
-                        if entry.name.endswith(".o") and entry.stat().st_mtime >= self.start)
+            count = 0
+            for folder, _, names in os.walk(self.build):
+                for name in names:
+                    if name.endswith(".o"):
+                        with contextlib.suppress(OSError):      # it may go meanwhile
+                            count += os.stat(os.path.join(folder, name)).st_mtime >= self.start
             self.status, self.next = f"{count} objects", now + 5
         return self.status
-
-
-def scan(folder):
-    """All files below a folder that may change meanwhile."""
-    try:
-        entries = list(os.scandir(folder))
-    except OSError:
-        return
-    for entry in entries:
-        try:
-            if entry.is_dir(follow_symlinks=False):
-                yield from scan(entry.path)
-            else:
-                entry.stat()
-                yield entry
-        except OSError:
-            continue
 
 
 def make(tree, build, arch, targets, log, check=True, name=None):

@@ -90,12 +90,13 @@ def message(subject, head):
 SERIES = {
     "series/parts.toml": ('[reach]\ntitle = "reach"\nneeds = []\nlist = "reach@example.org"\n\n'
                           '[foo]\ntitle = "foo"\nneeds = []\nlist = "foo@example.org"\n'),
-    "series/reach/order": "# the series\nslab\n\n# text\ndocs\n",
+    "series/reach/order": "slab\ndocs\n",
     "series/foo/order": "foo\n",
     "series/author": "Jane Doe <jane@example.org>\n",
     "series/reach/cover.msg": "mm: reach memory\n\nThis is why.\n",
     "series/foo/cover.msg": "foo: return more\n\nThis is why.\n",
-    "series/reach/slab.msg": message("mm: add reach", f"Files: mm/reach.c mm/reach.sh\nMaintainers: BETA REACH\n"
+    "series/reach/slab.msg": message("mm: add reach", f"Files: mm/reach.c\nFiles: mm/reach.sh\n"
+                                  "Maintainers: BETA REACH\n"
                                   f"Date: {DATE.format(1)}"),
     "series/reach/docs.msg": message("Documentation: tell of reach",
                                   f"Files: Documentation/reach.rst\nDate: {DATE.format(2)}"),

@@ -105,9 +105,9 @@ class Am(Case):
     def test_dirty(self):
         self.user_tree()
         write(self.tree_dir, {"kernel/foo.c": "int dirty;\n"})
-        self.unchanged("not committed: kernel/foo.c")
+        self.unchanged("in no commit: kernel/foo.c")
         plain_git(self.tree_dir, "add", "-f", "kernel/foo.c")
-        self.unchanged("not committed: kernel/foo.c")
+        self.unchanged("in no commit: kernel/foo.c")
 
     def test_looking_does_not_even_refresh_the_index(self):
         self.user_tree({"mm/slab.c": SLAB.replace("slab_15", "slap_15")})
@@ -121,7 +121,7 @@ class Am(Case):
 
     def test_in_the_middle_of_something(self):
         self.user_tree()
-        for name in am.BUSY:
+        for name in git.BUSY:
             with self.subTest(name):
                 (self.tree_dir / ".git" / name).mkdir()
                 self.unchanged("in the middle of")

@@ -13,7 +13,7 @@ class Part(Case):
         self.edit_file("series/parts.toml", 'title = "foo"\nneeds = []', 'title = "foo"\nneeds = ["reach"]')
         self.edit_file("series/foo/foo.msg", "so.\n", "so.\n---\nMeasured: 7\n")
         self.edit_file("series/reach/docs.msg", "so.\n", "so.\n---\nSeen: 8\n")
-        return self.quiet(compose.prepare, None, [name])
+        return self.quiet(compose.prepare, [name])
 
     def branch(self, name):
         composed = self.prepared(name)
