@@ -48,7 +48,7 @@ def busybox(arch):
                                  "the first time needs a network, and apt sources that offer that architecture")
             package = debian.download(PACKAGE, versions[0], work / "package", options)
             ui.run(["dpkg-deb", "-x", package, work / "files"], paths.OUT / "log/busybox.log")
-            shutil.move(next(path for path in (work / "files").rglob("busybox") if path.is_file()), kept)
+            shutil.move(next((work / "files").glob("**/bin/busybox")), kept)
     return kept
 
 
