@@ -200,7 +200,9 @@ class Command(unittest.TestCase):
         self.assertIn("FAILED: mm/fix: s.a does not fail without the fix", text)
 
     def test_build_that_fails(self):
-        self.assertEqual(self.run_with(ui.Failure("no"), {"a": "ok"})[0], 1)
+        status, text = self.run_with(ui.Failure("no compiler"), {"a": "ok"})
+        self.assertEqual(status, 1)
+        self.assertIn("FAILED: no compiler", text)
 
     def test_boot(self):
         """It is judged by what ran, as the suite may be shorter at that commit, but what did not run is a failure."""
