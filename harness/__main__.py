@@ -64,7 +64,7 @@ def main(arguments):
         return 2
     # A plain exit on these signals lets ui.run() end the commands that it has started.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
+        signal.signal(number, lambda caught, _: sys.exit(f"ended by {signal.Signals(caught).name}"))
     function, builds = COMMANDS[arguments[0]]
     try:
         check_base()

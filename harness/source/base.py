@@ -70,6 +70,12 @@ def kernel_version(makefile):
     return b".".join([numbers[b"VERSION"], numbers[b"PATCHLEVEL"], numbers.get(b"SUBLEVEL", b"0")]).decode()
 
 
+def version_of(tree):
+    """The kernel version of an unpacked source tree; None if it is none."""
+    makefile = Path(tree) / "Makefile"
+    return kernel_version(makefile.read_bytes()) if makefile.is_file() else None
+
+
 def is_series(kernel, name):
     """Does release `kernel` (6.1.192) belong to base `name` (6.1)?"""
     return kernel is not None and kernel.split(".")[:2] == name.split(".")[:2]

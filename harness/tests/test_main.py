@@ -50,6 +50,14 @@ class Main(unittest.TestCase):
     def test_interrupt(self):
         self.assertEqual(self.status(mock.Mock(side_effect=KeyboardInterrupt)), 130)
 
+    def test_ended_by_a_signal(self):
+        handlers = {}
+        with mock.patch.object(door.signal, "signal", handlers.__setitem__):
+            self.status(lambda: 0)
+        with self.assertRaises(SystemExit) as caught:
+            handlers[door.signal.SIGTERM](door.signal.SIGTERM, None)
+        self.assertEqual(caught.exception.code, "ended by SIGTERM")
+
     def test_usage(self):
         for words in ([], ["nothing"], ["test", "more"]):
             self.assertEqual(self.status(None, words=words), 2)
