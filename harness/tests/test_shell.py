@@ -104,17 +104,6 @@ class Shell(unittest.TestCase):
         with mock.patch.object(userspace, "unpack", unpack):
             self.assertEqual(shell.busybox("powerpc").read_text(encoding="ascii"), "bin/busybox")
 
-    def test_program_of_the_package(self):
-        """Other files of the package have its name, too."""
-        def unpack(cmd, _):
-            for name, text in (("usr/share/initramfs-tools/conf-hooks.d/busybox", "hook"), ("usr/bin/busybox", "program")):
-                path = cmd[-1] / name
-                path.parent.mkdir(parents=True)
-                path.write_text(text, encoding="ascii")
-        with mock.patch.multiple(shell.debian, private=lambda *_, **__: [], offered=lambda *_: ["1"],
-                                 download=lambda *_: "deb"), mock.patch.object(ui, "run", unpack):
-            self.assertEqual(shell.busybox("arm64").read_text(encoding="ascii"), "program")
-
     def test_init(self):
         self.assertTrue(shell.INIT.startswith("#!/bin/busybox sh\n"))
 
