@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Packages of Debian."""
+"""Debian's packages, and the newer kernels that come from them."""
 
 import contextlib
 import io
@@ -12,7 +12,7 @@ from pathlib import Path
 from unittest import mock
 
 from harness import paths, ui
-from harness.source import debian
+from harness.source import debian, newer
 
 TARGETS = """\
 http://a.example/debian/ bookworm main
@@ -111,6 +111,51 @@ class Private(unittest.TestCase):
                 contextlib.redirect_stdout(io.StringIO()), \
                 self.assertRaisesRegex(ui.Failure, "cannot download x: .*no route"):
             debian.download("x", "1", self.folder)
+
+
+class Newer(unittest.TestCase):
+    """Where newer kernels come from."""
+
+    def test_choice_of_package(self):
+        names = ["linux-source-6.1", "linux-source-7.9", "linux-source-7.10", "linux-source"]
+        self.assertEqual(newer.choose("7.9", names), "linux-source-7.9")
+        self.assertEqual(newer.choose("7.3", names), "linux-source-7.10")
+        self.assertIsNone(newer.choose("8.0", names))
+
+    def test_given(self):
+        with tempfile.TemporaryDirectory() as folder, \
+                mock.patch.multiple(newer.paths, CACHE=Path(folder), OUT=Path(folder)):
+            tree, archive = Path(folder) / "linux-6.12", Path(folder) / "a.tar"
+            tree.mkdir()
+            (tree / "Makefile").write_text("VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 3\n", encoding="ascii")
+            subprocess.run(["tar", "-cf", archive, "-C", folder, tree.name], check=True)
+            for given in (tree, archive):
+                with mock.patch.dict("os.environ", {"KERNEL_SRC_6_12": str(given)}):
+                    found, version = newer.source("6.12")
+                self.assertEqual(version, "6.12.3")
+                self.assertEqual((found / "Makefile").read_bytes(), (tree / "Makefile").read_bytes())
+
+    def test_newer_suite_is_asked_if_the_own_has_none(self):
+        names = subprocess.CompletedProcess([], 0, "linux-source-7.2\nlinux-source-7.4\n")
+        with mock.patch.object(debian, "offered", side_effect=[[], ["7.4~rc1-1"]]) as offered, \
+                mock.patch.object(debian, "private", return_value=["-o"]), \
+                mock.patch.object(subprocess, "run", return_value=names), \
+                mock.patch.object(debian, "download", return_value="x.deb") as download, \
+                mock.patch.object(newer, "unpack", lambda archive, folder, tree: tree):
+            tree = newer.from_apt("7.3", Path("/top"), Path("/tmp"))
+        self.assertEqual(tree, Path("/top/linux-source-7.3_7.4_rc1-1"))
+        self.assertEqual([call.args[0] for call in offered.call_args_list], ["linux-source-7.3", "linux-source-7.4"])
+        self.assertEqual(download.call_args.args[:2], ("linux-source-7.4", "7.4~rc1-1"))
+
+    def test_left_out(self):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.object(newer.paths, "CACHE", Path(folder)), \
+                mock.patch.object(newer, "from_apt", side_effect=ui.Failure("apt offers none")), \
+                mock.patch.dict("os.environ", {"KERNEL_SRC_6_12": "", "KERNEL_SRC_7_3": "/nowhere"}), \
+                mock.patch.object(newer.ui, "say") as said:
+            self.assertEqual(newer.sources(), {})
+        lines = [call.args[0] for call in said.call_args_list]
+        self.assertEqual([line.split(":")[0] for line in lines], ["6.12 is left out", "7.3 is left out"])
+        self.assertIn("set KERNEL_SRC_7_3", lines[1])
 
 
 if __name__ == "__main__":
