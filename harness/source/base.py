@@ -72,7 +72,7 @@ def kernel_version(makefile):
 
 def version_of(tree):
     """The kernel version of an unpacked source tree; None if it is none."""
-    makefile = Path(tree) / "Makefile"
+    makefile = tree / "Makefile"
     return kernel_version(makefile.read_bytes()) if makefile.is_file() else None
 
 
@@ -91,6 +91,19 @@ def inner_tarball(deb, folder):
     if tarball is None:
         raise Failure(f"{deb} is not a linux-source package", "give one such as linux-source-6.1_6.1.192-2_all.deb")
     return tarball
+
+
+def unpack(tarball, folder):
+    """Unpack a kernel's tarball into a new folder, without its top directory."""
+    if not shutil.which("xz"):
+        debian.ensure(["xz-utils"])
+    folder.mkdir()
+    try:
+        ui.run(["tar", "-x", "--no-same-owner", "--strip-components=1", "-f", tarball, "-C", folder],
+               paths.OUT / "log/unpack.log", name=f"unpacking {tarball.name}")
+    except Failure as failure:
+        raise Failure(f"{tarball} is not a complete kernel tarball, or there is no room in {paths.CACHE}",
+                      "get it again, or make room", failure.log) from failure
 
 
 class Base:
@@ -136,9 +149,8 @@ class Base:
         self.repo.raw("update-ref", "--stdin", stdin=refs.encode())
         return commit
 
-    def _check_series(self, makefile):
-        """Source is imported only if its Makefile says that it belongs to this base."""
-        kernel = kernel_version(makefile)
+    def _check_series(self, kernel):
+        """Source is imported only if it is a release of this base."""
         if not is_series(kernel, self.name):
             what = f"Linux {kernel}" if kernel else "no kernel source"
             raise Failure(f"base {self.name} is wanted, but the source given is {what}",
@@ -151,22 +163,12 @@ class Base:
         if path.suffix == ".deb":
             path = inner_tarball(path, self._work)
             keys = [*keys, f"sha256-{sha256(path)}"]
-        if not shutil.which("xz"):
-            debian.ensure(["xz-utils"])
-        top = self._work / "source"
-        top.mkdir()
-        try:
-            ui.run(["tar", "-x", "--no-same-owner", "--strip-components=1", "-f", path, "-C", top],
-                   paths.OUT / "log/unpack.log", name=f"unpacking {path.name}")
-        except Failure as failure:
-            raise Failure(f"{path} is not a complete kernel tarball, or there is no room in {paths.CACHE}",
-                          "get it again, or make room", failure.log) from failure
-        return self._import_directory(top, self._work / "index", keys)
+        unpack(path, self._work / "source")
+        return self._import_directory(self._work / "source", self._work / "index", keys)
 
     def _import_directory(self, top, index, keys):
         """Import an unpacked source tree; git's index tells what has changed since it was last used."""
-        makefile = top / "Makefile"
-        self._check_series(makefile.read_bytes() if makefile.is_file() else None)
+        self._check_series(version_of(top))
         tree = git.own(top, GIT_DIR=self.git_dir, GIT_WORK_TREE=top, GIT_INDEX_FILE=index)
         # `env -i` keeps out any GIT_... variable of the user's.  Files larger than this threshold go into
         # one pack; otherwise git would store each on its own.
@@ -182,7 +184,7 @@ class Base:
         if tree is None:
             raise Failure(f"{top} has no revision {revision}, or git does not trust its owner",
                           "name one as KERNEL_SRC=path@revision")
-        self._check_series(source.blob(f"{tree}:Makefile"))
+        self._check_series(kernel_version(source.blob(f"{tree}:Makefile")))
         if source.try_("diff", "--quiet", "HEAD", "--").returncode == 1:
             say(f"{top} has changes that are not committed; they are not used")
         known = self._known(f"tree-{tree}")

@@ -31,14 +31,10 @@ def choose(name, packages):
 
 
 def unpack(archive, folder, tree):
-    """Unpack a tarball or a linux-source package below `folder`, then move it to `tree`; so that is complete if it
-    exists."""
+    """Unpack a tarball or a linux-source package below `folder`, then move it to `tree`, which is thus complete."""
     tarball = base.inner_tarball(archive, folder) if archive.suffix == ".deb" else archive
-    part = folder / "tree"
-    part.mkdir()
-    ui.run(["tar", "-x", "--no-same-owner", "--strip-components=1", "-f", tarball, "-C", part],
-           paths.OUT / "log/unpack.log", name=f"unpacking {tarball.name}")
-    return part.rename(tree)
+    base.unpack(tarball, folder / "tree")
+    return (folder / "tree").rename(tree)
 
 
 def from_apt(name, top, folder):
