@@ -16,7 +16,7 @@ help:
 	@echo 'make am        apply the series to your tree: TREE=path [PART=v7s]'
 	@echo 'make edit      a git work tree with one commit for each patch, to change with plain git'
 	@echo 'make absorb    write that work tree back into files, hooks and messages'
-	@echo 'make part      a git branch of one part for its maintainers: PART=swiotlb'
+	@echo 'make part      a git branch of one part for its maintainers: PART=swiotlb [SIGNOFF=1]'
 	@echo
 	@echo 'make check     every patch by itself: builds, warnings, checkpatch, sparse, kernel-doc, docutils'
 	@echo '               (PATCHES="swiotlb/* v7s/range")'

@@ -9,7 +9,7 @@ import sys
 from harness import paths, ui
 from harness.runs import (bench, check, ddw, devices, kunit, litmus, mutants, regressions, run, shell, test, verdicts,
                           verify)
-from harness.series import absorb, am, edit, part
+from harness.series import am, edit, part
 
 # What is made below OUT and can be made again; a contributor's work trees (edit, part) are not.
 MADE = ("bench", "build", "check", "ddw", "devices", "guest", "kunit", "log", "mutants", "regressions", "report",
@@ -26,27 +26,28 @@ def clean():
             raise ui.Failure(f"cannot remove {ui.short(path)}: {error.strerror}", "see who owns it") from error
 
 
-# command: function, and whether it builds below OUT
+# command: function, and the folder in which it has to be alone
+BUILDS, EDITS = paths.OUT, paths.OUT / "edit"
 COMMANDS = {
-    "run": (run.cmd_run, True),
-    "test": (test.cmd_test, True),
-    "shell": (shell.cmd_shell, False),          # it takes its turn while it builds, not while somebody types
-    "series": (verify.cmd_series, False),
-    "verify": (verify.cmd_verify, False),
-    "am": (am.cmd_am, False),
-    "edit": (edit.cmd_edit, False),
-    "absorb": (absorb.cmd_absorb, False),
-    "part": (part.cmd_part, False),
-    "bench": (bench.cmd_bench, True),
-    "devices": (devices.cmd_devices, True),
-    "ddw": (ddw.cmd_ddw, True),
-    "torture": (kunit.cmd_torture, True),
-    "check": (check.cmd_check, True),
-    "mutants": (mutants.cmd_mutants, True),
-    "litmus": (litmus.cmd_litmus, False),
-    "regressions": (regressions.cmd_regressions, True),
-    "verdicts": (verdicts.cmd_verdicts, False),
-    "clean": (clean, True),
+    "run": (run.cmd_run, BUILDS),
+    "test": (test.cmd_test, BUILDS),
+    "shell": (shell.cmd_shell, None),          # it takes its turn while it builds, not while somebody types
+    "series": (verify.cmd_series, EDITS),
+    "verify": (verify.cmd_verify, None),
+    "am": (am.cmd_am, None),
+    "edit": (edit.cmd_edit, EDITS),
+    "absorb": (verify.cmd_absorb, EDITS),
+    "part": (part.cmd_part, EDITS),
+    "bench": (bench.cmd_bench, BUILDS),
+    "devices": (devices.cmd_devices, BUILDS),
+    "ddw": (ddw.cmd_ddw, BUILDS),
+    "torture": (kunit.cmd_torture, BUILDS),
+    "check": (check.cmd_check, BUILDS),
+    "mutants": (mutants.cmd_mutants, BUILDS),
+    "litmus": (litmus.cmd_litmus, None),
+    "regressions": (regressions.cmd_regressions, BUILDS),
+    "verdicts": (verdicts.cmd_verdicts, None),
+    "clean": (clean, BUILDS),
 }
 
 
@@ -65,10 +66,10 @@ def main(arguments):
     # A plain exit on these signals lets ui.run() end the commands that it has started.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda caught, _: sys.exit(f"ended by {signal.Signals(caught).name}"))
-    function, builds = COMMANDS[arguments[0]]
+    function, folder = COMMANDS[arguments[0]]
     try:
         check_base()
-        with ui.alone(paths.OUT) if builds else contextlib.nullcontext():
+        with ui.alone(folder) if folder else contextlib.nullcontext():
             return function()
     except ui.Failure as failure:
         ui.say()

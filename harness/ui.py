@@ -86,13 +86,13 @@ class Pulse:
 
 @contextlib.contextmanager
 def alone(folder):
-    """Commands that build take turns: they share the work trees and builds in that folder."""
+    """Commands take turns that share the work trees and builds in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Failure(f"something else is being built in {short(folder)}",
+            raise Failure(f"something else is at work in {short(folder)}",
                           "wait until it is done, or give another OUT=") from None
         yield
 

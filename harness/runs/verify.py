@@ -3,7 +3,7 @@
 
 from harness import ui
 from harness.runs import status
-from harness.series import compose, mutants
+from harness.series import absorb, compose, mutants
 from harness.series import verify as patches
 
 CHECKS = (("README.md says what there is", status.check),
@@ -40,4 +40,10 @@ def cmd_verify():
 def cmd_series():
     """`make series`: compose and write patches/, and bring README.md's table up to date."""
     if status.write(compose.cmd_series()):
+        ui.say("  written README.md")
+
+
+def cmd_absorb():
+    """`make absorb`, likewise."""
+    if status.write(absorb.cmd_absorb()):
         ui.say("  written README.md")

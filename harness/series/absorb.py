@@ -15,11 +15,14 @@ from pathlib import Path
 from harness import git, paths
 from harness.series import diffs, maintainers, message
 from harness.series.compose import compose, prepare, told
-from harness.series.edit import BASE, BRANCH, COMPOSED, check_clean, edit_dir, mark, moved_on, opened, recorded_only
+from harness.series.edit import (BASE, BRANCH, check_clean, edit_dir, mark, moved_on, opened, recorded_only,
+                                 recorded_state)
 from harness.series.series import JUNK, KERNEL, NAME, Series, differing, write_files
 from harness.ui import Failure, say, short
 
 ID = re.compile(r"Id: (\S+)\n?")
+LEFT = re.compile(r"^(---$|Id: )", re.M)        # of a second message, after a squash
+PLACE = re.compile(r"[A-Za-z0-9._+,@=/-]+")     # what a kernel file may be called
 
 
 @dataclass
@@ -65,12 +68,19 @@ def read_branch(repo, path, composed):
         raise Failure(f"the branch series has a merge, {merge[0][:10]}", "git rebase base makes it a line")
     taken = []
     log = repo.raw("log", "--reverse", "-z", "--format=%H%x1f%T%x1f%P%x1f%an <%ae>%x1f%aI%x1f%B", f"{base}..{tip}")
-    for record in log.decode(errors="replace").rstrip("\0").split("\0"):
-        *ids, author, date, text = record.split("\x1f", 5)
+    for record in log.rstrip(b"\0").split(b"\0"):
+        try:
+            *ids, author, date, text = record.decode().split("\x1f", 5)
+        except UnicodeDecodeError as error:
+            raise Failure(f"the message of commit {record[:10].decode()} is not UTF-8", "git rebase -i base: reword it") \
+                from error
         text, notes = message.split(text)
         said = ID.match(notes)
         commit = Taken(*ids, author, datetime.fromisoformat(date).isoformat(), text,
                        notes[said.end() if said else 0:].lstrip("\n"), said[1] if said else None)
+        if LEFT.search(commit.notes):
+            raise Failure(f"{commit} has what is left of two messages below its cut",
+                          "git rebase -i base: reword it, with one text, one line `---` and one `Id:` right below")
         if re.match(r"(fixup|squash|amend)! ", commit.subject):
             raise Failure(f"{commit} waits for its squash", "git rebase -i --autosquash base")
         if author != "{} <{}>".format(*composed.series.author):
@@ -89,7 +99,7 @@ def give_ids(series, taken):
         if commit.id:
             if commit.part not in parts or not NAME.fullmatch(commit.id.partition("/")[2]):
                 raise Failure(f"{commit} says `Id: {commit.id}`, which is no part/name",
-                              f"parts are {' '.join(parts)}; a name has lower-case words with dashes")
+                              f"parts are {' '.join(parts)}; a name has lower-case words with dashes, and is not cover")
             if commit.id in known:
                 raise Failure(f"{commit} and {known[commit.id]} both say `Id: {commit.id}`",
                               "git rebase -i base: reword one of them, with another id or none")
@@ -98,7 +108,7 @@ def give_ids(series, taken):
     for commit in taken:
         if not commit.id:
             commit.id = next((i for i in series.ids if i not in known and series.messages[i].subject == commit.subject),
-                             None) or new_id(part, commit.subject, {*known, *series.all_ids})
+                             None) or new_id(part, commit.subject, {*known, *series.all_ids, f"{part}/cover"})
             known[commit.id] = commit
         part = commit.part
     for before, commit in zip(taken, taken[1:]):
@@ -137,6 +147,9 @@ def take_apart(repo, index, base_commit, taken, differences):
         for head, raw in zip(fields[0::2], fields[1::2]):
             _, mode, _, blob, status = head.decode().split()
             path, entry = os.fsdecode(raw), None if status == "D" else (mode, blob)
+            if status == "A" and (raw in in_base or path in owner):
+                raise Failure(f"{commit} brings {path} again, which an earlier commit deletes",
+                              "keep the file, or squash the two commits")
             if path == "MAINTAINERS" and raw in in_base and status == "M":
                 blob = take_entries(repo, commit, entries)
                 if blob:
@@ -167,7 +180,8 @@ def check_place(commit, path, mode):
     """A new file is a plain one, where a kernel has files."""
     if mode not in ("100644", "100755"):
         raise Failure(f"{commit} adds {path}, which is not a plain file", "take it out")
-    if path.split("/")[0] not in KERNEL or "/" not in path or any(map(JUNK.search, path.split("/"))):
+    if path.split("/")[0] not in KERNEL or "/" not in path or any(map(JUNK.search, path.split("/"))) \
+            or not PLACE.fullmatch(path):
         raise Failure(f"{commit} adds {path}, which is not at a place for a kernel file",
                       "move it, or take it out of the commit")
 
@@ -235,13 +249,15 @@ def changes_of(series, taken, entries):
     wanted = dict.fromkeys(series.owner)
     for i in series.ids:
         part, name = i.split("/")
-        for path in [*(series.dir / part).glob(f"{name}.*"), *(series.dir / part).glob(f"[0-9]*/{name}.patch")]:
+        for path in [*(series.dir / part).glob(f"{name}.*"), *(series.dir / part).glob(f"[0-9]*/{name}.*")]:
             wanted[path.relative_to(series.top).as_posix()] = None
     for commit in taken:
-        head = header(series.messages.get(commit.id), commit)
-        data = f"{head}\n\n{message.joined(commit.text, commit.notes)}".encode()
-        message.parse(str(commit), data)
-        wanted |= {f"series/{commit.id}.msg": data, series.hook_path(commit.id): commit.hook or None,
+        head, text = header(series.messages.get(commit.id), commit), message.joined(commit.text, commit.notes)
+        message.parse(str(commit), f"{head}\n\n{text}".encode())
+        if (series.top / series.message_path(commit.id)).is_file():
+            wanted[series.message_path(commit.id)] = text.encode()
+            text = (series.dir / f"{commit.id}.msg").read_text(encoding="utf-8").partition("\n\n")[2]
+        wanted |= {f"series/{commit.id}.msg": f"{head}\n\n{text}".encode(), series.hook_path(commit.id): commit.hook or None,
                    series.edit_path(commit.id): commit.edit or None, **commit.files}
     for part in series.parts:
         names = with_absent(series, part, [commit.id.split("/")[1] for commit in taken if commit.part == part])
@@ -267,8 +283,9 @@ def rehearse(composed, taken, changes):
         write_files(tmp, changes)
         outcome = compose(Series(tmp, series.base_name), composed.base, composed.release)
     for commit, made in zip(taken, outcome.commits, strict=True):
-        if (commit.id, commit.tree) != (made.id, made.tree):
-            raise Failure(f"{commit} cannot be written as files and a hook: composing gives another tree",
+        said = outcome.series.messages[made.id]
+        if (commit.id, commit.tree, commit.text, commit.notes) != (made.id, made.tree, said.text, said.notes):
+            raise Failure(f"{commit} cannot be written as files and a hook: composing gives another one",
                           "split the commit, or move its change to another one")
 
 
@@ -292,7 +309,7 @@ def cmd_absorb():
         index = reader.with_env(GIT_INDEX_FILE=f"{tmp}/new-files")
         entries = take_apart(reader, index, composed.base_commit, taken, differences)
     changes = changes_of(series, taken, entries)
-    if changes and repo.resolve(COMPOSED) != composed.tip:
+    if changes and recorded_state(repo)[1] != composed.digest:
         raise Failure("the files of the series have changed since `make edit`; absorbing would undo that",
                       moved_on(repo, path))
     rehearse(composed, taken, changes)
@@ -303,3 +320,4 @@ def cmd_absorb():
     mark(repo, outcome)
     say("absorbed; next: make test" if changes or generated
         else "nothing to absorb: the files say what the branch says")
+    return outcome

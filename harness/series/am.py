@@ -111,9 +111,13 @@ def _explain(repo, files, kernel, reasons):
 
 
 def _check_collisions(tree, files):
-    """git am would stop at an untracked file in the place of a new one."""
-    there = [part.path for file in files for part in diffs.parse(file.read_bytes())
-             if part.added and (tree / part.path).exists()]
+    """git am would stop at an untracked file in the place of a new one, or of a folder for it."""
+    there = {}
+    for part in (part for file in files for part in diffs.parse(file.read_bytes()) if part.added):
+        folders = (tree / folder for folder in Path(part.path).parents[:-1])
+        for path in [*(path for path in folders if os.path.lexists(path) and not path.is_dir()), tree / part.path]:
+            if os.path.lexists(path):
+                there[str(path.relative_to(tree))] = None
     if there:
         raise Failure(f"{tree} has files, not known to git, where the series adds its own: {', '.join(there)}",
                       "move them away")
@@ -127,7 +131,7 @@ def _apply(repo, files, trees):
     made = [repo.resolve(commit + "^{tree}") for commit in repo.lines("rev-list", "--reverse", f"{head}..HEAD")]
     if done.returncode or made != trees:
         repo.try_("am", "--abort")
-        repo.try_("reset", "-q", "--keep", head)
+        repo.try_("reset", "-q", "--hard", head)        # nothing that git knows had changes before
         if repo.resolve("HEAD") != head or repo.lines("status", "--porcelain", "--untracked-files=no"):
             raise Failure(f"git am failed and {tree} could not be brought back by itself",
                           f"git -C {tree} am --abort; git -C {tree} reset --hard {head[:12]}")
@@ -163,12 +167,11 @@ def cmd_am():
     _apply(repo, files, trees)
     say(f"{len(trees)} patches applied to {tree} (Linux {kernel})")
     tested = base.dir / "tested"
-    if not recorded:
+    if tested.is_file() and trees[-1] in tested.read_text(encoding="ascii").split():
+        say("`make test` has passed on these files: this is the tested source, byte for byte")
+    elif not recorded:
         say(f"this tree is not the recorded release {base.package} {base.version}; every hunk applied "
             "without fuzz and the files are as expected, but that combination was not tested here")
-    elif tested.is_file() and trees[-1] in tested.read_text(encoding="ascii").split():
-        say("every commit has the recorded tree, and `make test` has passed on the last: this is the tested source, "
-            "byte for byte")
     elif names:
         say(f"this is the recorded release; `make check` builds the part{'s' * (len(names) > 1)} {', '.join(names)} "
             "by itself, and `make test` runs the whole series")

@@ -5,6 +5,7 @@ A commit is made of its message, its new files, its entries of MAINTAINERS, its 
 commits, and its hook.  The repository holds new files as the last commit leaves them: undoing later changes, from
 the last commit to the first, gives each file as the commit that brings it has it.
 """
+import hashlib
 import os
 import re
 import tempfile
@@ -168,6 +169,12 @@ class Composed:
     def tip(self):
         """The last commit."""
         return self.commits[-1].commit
+
+    @property
+    def digest(self):
+        """Differs when the commits do, or what stands below their cuts."""
+        notes = [self.series.messages[commit.id].notes for commit in self.commits]
+        return hashlib.sha256("\0".join([self.tip, *notes]).encode()).hexdigest()
 
     @property
     def recorded(self):

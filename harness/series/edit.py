@@ -14,6 +14,7 @@ commit, and a commit without one is found by its subject, or is new in the part 
 """
 import re
 import shutil
+import tempfile
 from pathlib import Path
 
 from harness import git, paths
@@ -23,9 +24,8 @@ from harness.ui import Failure, say, short
 
 BRANCH = "refs/heads/series"
 CLEAN = "refs/harness/clean"            # the branch when it was last written or absorbed
-COMPOSED = "refs/harness/composed"      # what the files composed to at that time
 BASE = "refs/tags/base"
-STATE = "harness-state"                 # file in .git: the repository's commit at that time
+STATE = "harness-state"                 # file in .git: the repository's files and what they composed to at that time
 
 
 def edit_dir(name):
@@ -61,7 +61,10 @@ def check_clean(repo, path):
     repo.check_idle()
     head = repo.try_("symbolic-ref", "-q", "HEAD").stdout.decode().strip()
     if head != BRANCH:
-        raise Failure(f"{short(path)} is not on its branch", f"git -C {short(path)} checkout series")
+        ahead = repo.try_("merge-base", "--is-ancestor", BRANCH, "HEAD").returncode == 0
+        raise Failure(f"{short(path)} is not on its branch",
+                      f"git -C {short(path)} checkout " + ("-B series, which takes the commits of HEAD along" if ahead
+                      else "series; git log series..HEAD has what is only here"))
     show_new_files(repo)
     repo.check_committed("commit them there (git commit --amend, git rebase -i base), or remove them",
                          "--untracked-files=all")
@@ -75,10 +78,27 @@ def recorded_only(composed, what):
                       "hooks are kept for that release: unset KERNEL_SRC, or give that release")
 
 
-def state():
-    """A commit of the repository that holds the files as they are now; None where there is no git repository."""
+def keep_state(base):
+    """A commit of the repository that holds the files as they are now, kept under a ref; None without a repository."""
     repo = git.Repo(paths.TOP, git.user_env())
-    return repo.try_("stash", "create").stdout.decode().strip() or repo.resolve("HEAD")
+    head = repo.resolve("HEAD")
+    if not head:
+        return None
+    with tempfile.TemporaryDirectory() as tmp:
+        files = repo.with_env(GIT_INDEX_FILE=f"{tmp}/index", **git.identity("Harness", "harness@localhost", "1000000000 +0000"))
+        files.raw("read-tree", head)
+        files.raw("add", "-A", ".")
+        tree = files.out("write-tree")
+        commit = head if tree == repo.resolve(f"{head}^{{tree}}") else \
+            files.out("commit-tree", tree, "-p", head, "-m", "files at make edit")
+    repo.raw("update-ref", f"refs/dma-reach/edit/{base}", commit)
+    return commit
+
+
+def recorded_state(repo):
+    """[commit, digest] of mark()."""
+    path = Path(repo.cwd) / ".git" / STATE
+    return (path.read_text(encoding="ascii") if path.is_file() else "\n").split("\n")[:2]
 
 
 def write_branch(repo, composed):
@@ -95,20 +115,26 @@ def write_branch(repo, composed):
 
 
 def mark(repo, composed):
-    """Remember the branch as it is now: what is absorbed, what the files compose to, where they are kept."""
-    repo.raw("update-ref", COMPOSED, composed.tip)
+    """Remember the branch as it is now: what is absorbed, where the files are kept, what they compose to."""
     repo.raw("update-ref", CLEAN, BRANCH)
-    (Path(repo.cwd) / ".git" / STATE).write_text(state() or "", encoding="ascii")
+    (Path(repo.cwd) / ".git" / STATE).write_text(f"{keep_state(composed.base.name) or ''}\n{composed.digest}\n",
+                                                 encoding="ascii")
 
 
 def moved_on(repo, path):
     """The way out when both the branch and the files have changed since `make edit`."""
-    commit = (path / ".git" / STATE).read_text(encoding="ascii") if (path / ".git" / STATE).is_file() else ""
+    commit, _ = recorded_state(repo)
     if not commit:
         return f"move {short(path)} to another place, make edit, and git cherry-pick from there"
-    # What is generated stays out of the merge, for `make series` makes it again.
-    return (f"git switch -c edited {commit[:12]} && make absorb && git add -A . ':!patches' ':!bases' && "
-            "git commit -m edited, then git checkout -f - && git merge edited && make series")
+    # What is generated stays out, for `make series` makes it again.
+    made = f"patches bases/{paths.BASE}/trees README.md"
+    branch = f"edited-{commit[:7]}"
+    steps = [f"git switch -c {branch} {commit[:12]}", "make absorb",
+             "git add -A . " + " ".join(f"':!{name}'" for name in made.split()), "git commit -m edited",
+             f"git checkout -q HEAD -- {made}", "git clean -fdq patches", "git switch -", f"git cherry-pick {branch}",
+             "make series"]
+    dirty = git.Repo(paths.TOP, git.user_env()).lines("status", "--porcelain")
+    return ("commit what is not committed here; then " if dirty else "") + " && ".join(steps)
 
 
 def cmd_edit():
@@ -121,8 +147,8 @@ def cmd_edit():
         check_clean(repo, path)
         if repo.resolve(BRANCH) != repo.resolve(CLEAN):
             raise Failure(f"{short(path)} has edits that are not absorbed",
-                          "make absorb" if repo.resolve(COMPOSED) == composed.tip else moved_on(repo, path))
-        if repo.resolve(COMPOSED) != composed.tip:
+                          "make absorb" if recorded_state(repo)[1] == composed.digest else moved_on(repo, path))
+        if recorded_state(repo)[1] != composed.digest:
             repo.raw("tag", "-f", "base", composed.base_commit)
             write_branch(repo, composed)
     else:

@@ -79,13 +79,18 @@ def parse(name, data):
             raise ValueError
     except ValueError as error:
         raise Failure(f"{name}: Date: is missing or not like 2026-11-21T12:00:00+00:00") from error
-    check_text(name, message.text, head.count("\n") + 2)
-    check_notes(name, message.notes)
+    check(name, message, head.count("\n") + 2)
     return message
 
 
+def check(name, message, above):
+    """What git am would change or cut off; `above` lines are over the text in the file."""
+    check_text(name, message.text, above)
+    check_notes(name, message.notes)
+
+
 def check_text(name, text, above):
-    """What git am would change, or mail tools would cut off; `above` lines are over the text in the file."""
+    """Of the text; see check()."""
     lines = text.split("\n")
     if not lines[0].strip() or (len(lines) > 1 and lines[1].strip()):
         raise Failure(f"{name}: the message has to start with its subject and a blank line")

@@ -3,9 +3,11 @@
 
 OUT/part/<base>/<part> is a git work tree.  Its branch b4/<part> holds the part's commits on top of what it needs
 (the tag `base`), the part's cover letter in b4's first commit, To: and Cc: as the tree's get_maintainer.pl has them,
-and below the cut of each mail what was tested and measured.
+and below the cut of each mail what was tested and measured.  SIGNOFF=1 adds the sign-off of the one who calls it to
+each message; git rebase --signoff would put it below the cut.
 """
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,6 +19,7 @@ from harness.source import debian
 from harness.ui import Failure, Steps, say, short
 
 PACKAGES = ["b4", "patch", "perl"]
+CLEAN = "refs/harness/clean"        # the branch as it was made
 
 
 def part_dir(base, part):
@@ -24,13 +27,37 @@ def part_dir(base, part):
     return paths.OUT / "part" / base / part
 
 
-def write_branch(repo, composed, name):
+def sign_off(wanted):
+    """The sign-off of the one who runs git here, if wanted; it is a statement that only a person can make."""
+    if not wanted:
+        return None
+    who = git.Repo(paths.TOP, git.user_env()).try_("var", "GIT_COMMITTER_IDENT")
+    if who.returncode:
+        raise Failure("git does not know who signs off", "git config --global user.name and user.email")
+    return "Signed-off-by: " + re.sub(r" \d+ [-+]\d+\n*$", "", who.stdout.decode())
+
+
+def signed(text, line):
+    """A message with one more trailer."""
+    return text + ("" if re.match(r"[A-Z][\w-]+: ", text.rstrip().split("\n")[-1]) else "\n") + f"{line}\n" \
+        if line else text
+
+
+def check_renewable(repo, path, name):
+    """A branch with somebody's work on it is not made again."""
+    repo.check_idle()
+    repo.check_committed("commit it and keep that tree under another name, or take it back")
+    if repo.resolve("HEAD") != repo.resolve(CLEAN) or repo.resolve(f"refs/heads/b4/{name}") != repo.resolve(CLEAN):
+        raise Failure(f"{short(path)} has commits that `make part` did not make", "move it to another place first")
+
+
+def write_branch(repo, composed, name, signer=None):
     """The commits of what the part needs, as the tag base, and those of the part, as the branch b4/<part>."""
     parent, base = composed.base_commit, composed.base_commit
     for commit in composed.commits:
         found = composed.series.messages[commit.id]
         mine = commit.part == name
-        text = message.joined(found.text, found.notes if mine else "")
+        text = message.joined(signed(found.text, signer if mine else None), found.notes if mine else "")
         parent = make_commit(repo, composed.series, commit.id, commit.tree, parent, text)
         base = base if mine else parent
     repo.raw("update-ref", "refs/tags/base", base)
@@ -76,6 +103,7 @@ def cmd_part():
     name = os.environ.get("PART", "")
     if not name:
         raise Failure("which part?", "make part PART=swiotlb")
+    signer = sign_off(os.environ.get("SIGNOFF"))
     steps = Steps("part", 3)
     with steps.step("look for packages"):
         debian.ensure(PACKAGES)
@@ -84,13 +112,19 @@ def cmd_part():
         path = part_dir(composed.base.name, name)
         if path.exists() and not (path / ".git").is_dir():
             raise Failure(f"{short(path)} is not a work tree of `make part`", "move it away")
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir(parents=True)
-        repo = git.borrowing(path, composed.base.objects, f"b4/{name}")
-        write_branch(repo, composed, name)
+        if path.exists():
+            check_renewable(git.own(path, GIT_DIR=path / ".git", GIT_WORK_TREE=path), path, name)
+        new = path.with_name(f".{name}.new")            # so that a half-made tree is not taken for one
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(parents=True)
+        repo = git.borrowing(new, composed.base.objects, f"b4/{name}")
+        write_branch(repo, composed, name, signer)
     with steps.step("cover letter, To: and Cc:"):
-        enroll(composed, path, name)
+        enroll(composed, new, name)
+        repo.raw("update-ref", CLEAN, "HEAD")
+        shutil.rmtree(path, ignore_errors=True)
+        new.rename(path)
     mine = [commit for commit in composed.commits if commit.part == name]
     say(f"{short(path)}: branch b4/{name}, {len(mine)} commits after the tag base")
-    say(f"  cd {short(path)} && b4 prep --show-info, b4 send --reflect; "
-        "add your sign-off with git rebase --signoff base")
+    say(f"  cd {short(path)} && b4 prep --show-info && b4 send --reflect"
+        + ("" if signer else "; SIGNOFF=1 adds your sign-off"))

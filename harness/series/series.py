@@ -10,6 +10,7 @@
                                     repository have the change already
     series/<part>/<base>/<name>.patch   its hook on a base: edits to files of the base, and to new files where
                                     that base differs
+    series/<part>/<base>/<name>.msg     its message where it reads differently on a base, without a header
     series/<part>/mutants/          breaks on purpose
 
 A commit is known by its id, part/name.
@@ -28,7 +29,7 @@ from harness.ui import Failure
 KERNEL = ("Documentation LICENSES arch block certs crypto drivers fs include init io_uring ipc kernel "
           "lib mm net rust samples scripts security sound tools usr virt").split()
 JUNK = re.compile(r"~$|\.(orig|rej|o|ko|cmd|swp|pyc)$|^\.#|^__pycache__$|^\.DS_Store$")
-NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+NAME = re.compile(r"(?!cover$)[a-z][a-z0-9]*(-[a-z0-9]+)*")
 PARTS = "series/parts.toml"
 
 
@@ -51,7 +52,7 @@ class Series:
         self.author = self._author()
         self.parts = self._parts()
         self.all_ids = [i for part in self.parts.values() for i in part.ids]
-        self.messages = {i: message.parse(f"series/{i}.msg", self._read(f"series/{i}.msg")) for i in self.all_ids}
+        self.messages = {i: self._message(i) for i in self.all_ids}
         self.hooks = self._patches(self.hook_path)
         self.edits = self._patches(self.edit_path)
         self.ids = [i for i in self.all_ids if base_name not in self.messages[i].not_on]
@@ -64,6 +65,14 @@ class Series:
             return (self.top / name).read_bytes()
         except OSError as error:
             raise Failure(f"{name}: {error.strerror}") from error
+
+    def _message(self, i):
+        found = message.parse(f"series/{i}.msg", self._read(f"series/{i}.msg"))
+        own = self.message_path(i)
+        if (self.top / own).is_file():
+            found.text, found.notes = message.split(self._read(own).decode())
+            message.check(own, found, 0)
+        return found
 
     def _parts(self):
         try:
@@ -100,6 +109,10 @@ class Series:
         """Where the hook of a commit is."""
         part, name = i.split("/")
         return f"series/{part}/{self.base_name}/{name}.patch"
+
+    def message_path(self, i):
+        """Where a base has its own text of a commit's message, without a header."""
+        return self.hook_path(i).removesuffix(".patch") + ".msg"
 
     @staticmethod
     def edit_path(i):

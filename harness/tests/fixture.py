@@ -92,6 +92,7 @@ SERIES = {
                           '[foo]\ntitle = "foo"\nneeds = []\nlist = "foo@example.org"\n'),
     "series/reach/order": "slab\ndocs\n",
     "series/foo/order": "foo\n",
+    "README.md": "what it is\n",
     "series/author": "Jane Doe <jane@example.org>\n",
     "series/reach/cover.msg": "mm: reach memory\n\nThis is why.\n",
     "series/foo/cover.msg": "foo: return more\n\nThis is why.\n",

@@ -119,6 +119,17 @@ class Am(Case):
         write(self.tree_dir, {"mm/reach.c": "mine\n"})
         self.unchanged("not known to git", "mm/reach.c")
 
+    def test_file_in_the_place_of_a_folder(self):
+        write(self.top, {"mm/tests/reach_kunit.c": "int t;\n"})
+        self.edit_file("series/foo/foo.msg", "Date: ", "Files: mm/tests/reach_kunit.c\nDate: ")
+        self.quiet(compose.cmd_series)
+        self.user_tree()
+        write(self.tree_dir, {"mm/tests": "mine\n"})
+        self.unchanged("not known to git", "its own: mm/tests\n")
+        (self.tree_dir / "mm/tests").unlink()
+        (self.tree_dir / "mm/reach.c").symlink_to("nowhere")
+        self.unchanged("not known to git", "its own: mm/reach.c\n")
+
     def test_in_the_middle_of_something(self):
         self.user_tree()
         for name in git.BUSY:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """make edit and make absorb: what the contributor changed, and nothing else."""
 import os
-import re
 import shlex
 import shutil
+import subprocess
 from unittest import mock
 
 from harness.series import absorb, compose, edit
@@ -108,7 +108,7 @@ class Edit(Case):
                     "mm/reach.sh", "MAINTAINERS")
 
     def test_new_commit_with_new_file_entry_and_hook(self):
-        self.write(**{"lib/Nächste-x.c": "int x;\n", "mm/Makefile": "obj-y := slab.o reach.o\n\nobj-m := old.o\n"})
+        self.write(**{"lib/next-x.c": "int x;\n", "mm/Makefile": "obj-y := slab.o reach.o\n\nobj-m := old.o\n"})
         text = (self.tree_dir / "MAINTAINERS").read_text()
         self.write(MAINTAINERS=text.replace("THE REST", "GAMMA RAY\nM:\tG <g@example.org>\n\nTHE REST"))
         self.git("add", "-A")
@@ -116,9 +116,9 @@ class Edit(Case):
                  GIT_AUTHOR_NAME="Jane Doe", GIT_AUTHOR_EMAIL="jane@example.org",
                  GIT_AUTHOR_DATE="2026-11-22T01:02:03 +0530")
         self.absorb("series/foo/order", "series/foo/add-the-next-thing.msg",
-                    "series/foo/6.1/add-the-next-thing.patch", "lib/Nächste-x.c", "MAINTAINERS")
+                    "series/foo/6.1/add-the-next-thing.patch", "lib/next-x.c", "MAINTAINERS")
         self.assertEqual((self.top / "series/foo/add-the-next-thing.msg").read_text(),
-                         "Files: lib/Nächste-x.c\nMaintainers: GAMMA RAY\nDate: 2026-11-22T01:02:03+05:30\n\n"
+                         "Files: lib/next-x.c\nMaintainers: GAMMA RAY\nDate: 2026-11-22T01:02:03+05:30\n\n"
                          "lib: Add the NEXT thing!\n\nYes.\n---\nMeasured: 7\n")
         self.assertEqual((self.top / "MAINTAINERS").read_text(),
                          "BETA REACH\nM:\tJane Doe <jane@example.org>\nF:\tmm/reach.c\n\n"
@@ -341,16 +341,106 @@ class Edit(Case):
         for command in (edit.cmd_edit, absorb.cmd_absorb):
             said = self.refused(command)
             self.assertIn("git switch -c edited", said)
-        steps = said.split("to do: ")[1].splitlines()[0]
-        for step in re.split(r" && |, then ", steps):
-            if step.startswith("git "):
-                plain_git(self.top, *shlex.split(step)[1:])
-            else:
-                self.quiet({"make absorb": absorb.cmd_absorb, "make series": compose.cmd_series}[step])
+        self.follow(said)
         prepared = self.quiet(compose.prepare)
         self.assertEqual(prepared.base.repo.blob(f"{prepared.tip}:kernel/foo.c"), b"int x;\n")
         self.assertIn(b"return 4", prepared.base.repo.blob(f"{prepared.tip}:mm/reach.c"))
         self.verify()
+
+    def test_pull_with_files_that_were_not_committed(self):
+        """As above, with a new commit that is absorbed and not committed, then amended, and an edit in bases/."""
+        plain_git(self.top, "init", "-q", "-b", "main")
+        plain_git(self.top, "add", "-A")
+        plain_git(self.top, "commit", "-q", "-m", "first")
+        self.write(**{"kernel/new.c": "int x;\n"})
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", "foo: new")
+        write(self.top, {"bases/6.1/regressions.toml": "# mine\n"})
+        self.quiet(absorb.cmd_absorb)
+        self.write(**{"kernel/new.c": "int amended;\n"})
+        self.git("commit", "-q", "-a", "--amend", "-m", "foo: new\n\nAmended.\n---\nId: foo/new")
+        plain_git(self.top, "add", "-A")
+        plain_git(self.top, "commit", "-q", "-m", "absorbed")
+        self.edit_file("mm/reach.c", "return 0", "return 4")
+        self.quiet(compose.cmd_series)
+        said = self.refused(absorb.cmd_absorb)
+        self.assertIn("commit what is not committed here; then git switch", said)
+        plain_git(self.top, "commit", "-q", "-a", "-m", "pulled")
+        self.follow(self.refused(absorb.cmd_absorb))
+        self.assertEqual((self.top / "kernel/new.c").read_text(), "int amended;\n")
+        self.assertIn("return 4", (self.top / "mm/reach.c").read_text())
+        self.assertEqual((self.top / "bases/6.1/regressions.toml").read_text(), "# mine\n")
+        self.verify()
+
+    def follow(self, said):
+        """Do what is advised."""
+        steps = said.split("to do: ")[1].splitlines()[0]
+        for step in steps.split(" && "):
+            if step.startswith("git "):
+                plain_git(self.top, *shlex.split(step)[1:])
+            else:
+                self.quiet({"make absorb": absorb.cmd_absorb, "make series": compose.cmd_series}[step])
+
+    def test_notes_edited_in_place_stay(self):
+        self.edit_file("series/foo/foo.msg", "so.\n", "so.\n---\nMeasured: 7\n")
+        self.quiet(edit.cmd_edit)
+        self.assertIn("Measured: 7", self.git("log", "-1", "--format=%B"))
+        self.edit_file("series/foo/foo.msg", "Measured: 7", "Measured: 8")
+        self.refuses("have changed since `make edit`")
+        self.quiet(edit.cmd_edit)
+        self.before = snapshot(self.top)
+        self.absorb()
+
+    def test_message_of_one_base(self):
+        write(self.top, {"series/foo/6.1/foo.msg": "foo: on 6.1\n\nSo.\n"})
+        self.quiet(edit.cmd_edit)
+        self.before = snapshot(self.top)
+        self.absorb()
+        self.git("commit", "-q", "--amend", "-m", "foo: on 6.1 only\n\nSo.\n---\nId: foo/foo")
+        self.absorb("series/foo/6.1/foo.msg")
+
+    def test_no_commit_takes_the_place_of_the_cover_letter(self):
+        self.write(**{"kernel/new.c": "int x;\n"})
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", "foo: cover")
+        self.absorb("series/foo/order", "series/foo/cover-2.msg", "kernel/new.c")
+        self.git("commit", "-q", "--amend", "-m", "foo: cover\n---\nId: foo/cover")
+        self.refuses("says `Id: foo/cover`", "is not cover")
+
+    def test_squash_leaves_two_messages(self):
+        self.git("commit", "-q", "--amend", "-m", "foo: a\n---\nId: foo/foo\n\nfoo: b\n\n---\nId: foo/b")
+        self.refuses("has what is left of two messages below its cut", "reword it")
+
+    def test_message_in_another_encoding(self):
+        subprocess.run(["git", "-c", "i18n.commitEncoding=latin1", "commit", "-q", "--amend", "-F", "-"], check=True,
+                       input=b"foo: caf\351\n\nSo.\n---\nId: foo/foo\n", cwd=self.tree_dir,
+                       env={**os.environ, "GIT_AUTHOR_NAME": "x", "GIT_AUTHOR_EMAIL": "x"})
+        self.absorb("series/foo/foo.msg")
+        self.assertIn("foo: caf\u00e9\n", (self.top / "series/foo/foo.msg").read_text(encoding="utf-8"))
+
+    def test_names_that_no_kernel_file_has(self):
+        for name in ("mm/a b.c", 'mm/a"b.c', "mm/\u00fc.c"):
+            self.write(**{name: "x\n"})
+            self.git("add", "-A")
+            self.git("commit", "-q", "-m", "mm: odd")
+            self.refuses("not at a place for a kernel file")
+            self.git("reset", "-q", "--hard", "HEAD^")
+
+    def test_deleted_and_brought_again(self):
+        for path, text in (("mm/reach.c", "int again;\n"), ("mm/old.c", "int again;\n")):
+            self.git("rm", "-q", path)
+            self.git("commit", "-q", "-m", "mm: drop")
+            self.write(**{path: text})
+            self.git("add", "-A")
+            self.git("commit", "-q", "-m", "mm: again")
+            self.refuses(f"(`mm: again`) brings {path} again")
+            self.git("reset", "-q", "--hard", "HEAD~2")
+
+    def test_commits_on_a_detached_head_are_kept(self):
+        self.git("checkout", "-q", "--detach")
+        self.refuses("is not on its branch", "checkout -B series")
+        self.git("checkout", "-q", "HEAD^")
+        self.refuses("is not on its branch", "checkout series; git log series..HEAD")
 
     def test_edit_follows_the_files(self):
         self.edit_file("mm/reach.c", "return 0", "return 4")
@@ -373,7 +463,7 @@ class Edit(Case):
         self.write(**{"kernel/foo.c": "int x;\n"})
         self.git("commit", "-q", "-a", "--amend", "--no-edit")
         with mock.patch.object(absorb, "write_files", lambda *_: None):       # the copy stays as it was
-            self.refuses("composing gives another tree")
+            self.refuses("composing gives another one")
 
     def test_interrupted_edit_is_no_tree(self):
         shutil.rmtree(self.tree_dir)

@@ -29,10 +29,10 @@ class Main(unittest.TestCase):
         patch.start()
         self.addCleanup(patch.stop)
 
-    def status(self, function, builds=False, words=("demo",)):
+    def status(self, function, folder=None, words=("demo",)):
         """The exit status for a command that is this function; what it prints is in self.out and self.err."""
         out, err = io.StringIO(), io.StringIO()
-        with mock.patch.dict(door.COMMANDS, {"demo": (function, builds)}), contextlib.redirect_stdout(out), \
+        with mock.patch.dict(door.COMMANDS, {"demo": (function, folder)}), contextlib.redirect_stdout(out), \
                 contextlib.redirect_stderr(err):
             try:
                 return door.main(list(words))
@@ -68,11 +68,11 @@ class Main(unittest.TestCase):
         ran = mock.Mock(return_value=0)
         with open(paths.OUT / ".lock", "w", encoding="ascii") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            self.assertEqual(self.status(ran, builds=True), 1)
+            self.assertEqual(self.status(ran, folder=paths.OUT), 1)
             self.assertIn("something else", self.err)
             ran.assert_not_called()
-            self.assertEqual(self.status(ran, builds=False), 0)
-        self.assertEqual(self.status(ran, builds=True), 0)
+            self.assertEqual(self.status(ran, folder=None), 0)
+        self.assertEqual(self.status(ran, folder=paths.OUT), 0)
 
     def test_unknown_base(self):
         self.patch(mock.patch.object(paths, "BASE", "2.4"))
@@ -92,8 +92,10 @@ class Main(unittest.TestCase):
             door.clean()
 
     def test_commands_that_build_take_the_lock(self):
-        free = {name for name, (_, builds) in door.COMMANDS.items() if not builds}
-        self.assertEqual(free, {"shell", "series", "verify", "am", "edit", "absorb", "part", "litmus", "verdicts"})
+        taken = {folder: {name for name, (_, mine) in door.COMMANDS.items() if mine == folder}
+                 for folder in (None, door.EDITS)}
+        self.assertEqual(taken, {None: {"shell", "verify", "am", "litmus", "verdicts"},
+                                 door.EDITS: {"series", "edit", "absorb", "part"}})
 
 
 class Front(unittest.TestCase):

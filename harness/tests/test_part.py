@@ -5,7 +5,7 @@ from unittest import mock
 
 from harness import git
 from harness.series import compose, part
-from harness.tests.fixture import Case
+from harness.tests.fixture import Case, plain_git
 
 
 class Part(Case):
@@ -46,6 +46,35 @@ class Part(Case):
         for name, said in (("", "which part?"), ("nix", "there is no part nix")):
             with mock.patch.dict(os.environ, {"PART": name}), mock.patch.object(part.debian, "ensure"):
                 self.assertIn(said, self.refused(part.cmd_part))
+
+    def test_sign_off_stands_above_the_cut(self):
+        composed = self.prepared("foo")
+        (self.tmp / "tree").mkdir()
+        repo = git.borrowing(self.tmp / "tree", composed.base.objects, "b4/foo")
+        with mock.patch.dict(os.environ, {"GIT_COMMITTER_NAME": "A Person", "GIT_COMMITTER_EMAIL": "a@example.org"}):
+            signer = part.sign_off("1")
+        self.assertEqual(signer, "Signed-off-by: A Person <a@example.org>")
+        part.write_branch(repo, composed, "foo", signer)
+        self.assertEqual(repo.out("log", "-1", "--format=%B", "b4/foo"),
+                         f"foo: return 2\n\nBecause it is so.\n\n{signer}\n---\nMeasured: 7")
+        self.assertNotIn("Signed-off-by", repo.out("log", "--format=%B", "base"))
+        self.assertEqual(part.signed("x: y\n\nFixes: 1\n", signer), f"x: y\n\nFixes: 1\n{signer}\n")
+        self.assertIsNone(part.sign_off(""))
+
+    def test_work_on_a_branch_is_not_lost(self):
+        """Made twice: in place of the first one only as long as nobody has changed it."""
+        def made():
+            with mock.patch.dict(os.environ, {"PART": "foo"}), mock.patch.object(part.debian, "ensure"), \
+                    mock.patch.object(part, "enroll"):
+                part.cmd_part()
+        path = part.part_dir("6.1", "foo")
+        self.quiet(made)
+        self.quiet(made)
+        (path / "kernel/foo.c").write_text("int mine;\n")
+        self.assertIn("in no commit: kernel/foo.c", self.refused(made))
+        plain_git(path, "commit", "-q", "-a", "-m", "mine")
+        self.assertIn("has commits that `make part` did not make", self.refused(made))
+        self.assertEqual((path / "kernel/foo.c").read_text(), "int mine;\n")
 
     def test_other_folder_is_left_alone(self):
         path = part.part_dir("6.1", "foo")

@@ -356,6 +356,18 @@ class Bases(Case):
             write(self.top, {"series/parts.toml": good.replace(old, new, 1)})
             self.assertIn(words, self.refused(compose.prepare))
 
+    def test_base_has_its_own_message(self):
+        write(self.top, {"series/foo/6.1/foo.msg": "foo: return 2 on 6.1\n\nOther reasons.\n---\nSeen: 1\n"})
+        prepared = self.quiet(compose.prepare)
+        self.assertEqual(prepared.base.repo.out("log", "-1", "--format=%B", prepared.tip),
+                         "foo: return 2 on 6.1\n\nOther reasons.")
+        write(self.top, {"series/foo/6.1/foo.msg": "[x] foo\n"})
+        self.assertIn("series/foo/6.1/foo.msg: the subject starts with `[`", self.refused(compose.prepare))
+
+    def test_commit_called_cover(self):
+        write(self.top, {"series/foo/order": "foo\ncover\n"})
+        self.assertIn("series/foo/order:2: `cover` is not", self.refused(compose.prepare))
+
     def test_unknown_part(self):
         self.assertIn("there is no part nix", self.refused(compose.prepare, ["nix"]))
 
