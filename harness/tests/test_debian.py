@@ -15,10 +15,10 @@ from harness import paths, ui
 from harness.source import debian, newer
 
 TARGETS = """\
-http://a.example/debian/ bookworm main
-http://a.example/debian/ bookworm main
-http://a.example/debian/ bookworm contrib
-http://a.example/debian/ bookworm-updates main
+http://a.example/packages/ bookworm main
+http://a.example/packages/ bookworm main
+http://a.example/packages/ bookworm contrib
+http://a.example/packages/ bookworm-updates main
 http://b.example/security/ bookworm-security main
 http://c.example/apt cloud-sdk-bookworm main
 http://c.example/node nodistro main
@@ -72,13 +72,13 @@ class Private(unittest.TestCase):
 
     def test_own_release(self):
         self.assertEqual(debian.sources(TARGETS, "bookworm"),
-                         "deb http://a.example/debian/ bookworm main\n"
-                         "deb http://a.example/debian/ bookworm-updates main\n"
+                         "deb http://a.example/packages/ bookworm main\n"
+                         "deb http://a.example/packages/ bookworm-updates main\n"
                          "deb http://b.example/security/ bookworm-security main\n")
 
     def test_other_suites(self):
         self.assertEqual(debian.sources(TARGETS, "bookworm", ("trixie", "sid")),
-                         "deb http://a.example/debian/ trixie main\ndeb http://a.example/debian/ sid main\n")
+                         "deb http://a.example/packages/ trixie main\ndeb http://a.example/packages/ sid main\n")
 
     def test_no_archive(self):
         for targets in ("", "http://c.example/apt cloud-sdk-bookworm main\n"):
