@@ -680,6 +680,7 @@ static void debugfs_directory_belongs_to_its_table(struct kunit *test)
 	struct iommu_table *twin = test_alloc_table(test, tbl->it_index, 0, 64);
 
 	KUNIT_EXPECT_TRUE(test, test_has_directory(tbl));
+	kunit_info(test, "expect: already present!\n");
 	KUNIT_ASSERT_PTR_EQ(test, iommu_init_table(twin, NUMA_NO_NODE, 0, 0), twin);
 	KUNIT_EXPECT_TRUE(test, test_has_directory(tbl));
 	iommu_tce_table_put(twin);
