@@ -101,12 +101,17 @@ class Read(unittest.TestCase):
         self.assertEqual(self.read(SUITE="swiotlb")[0], ["slow"])
 
     def test_refused(self):
-        for environ in ({"LANES": "nowhere"}, {"PART": "memory"}, {"SUITE": "slob"}, {"CASE": "slab"}, {"CASE": "slab."},
-                        {"CASE": "slab.nothing"}, {"CASE": "slob.kfence"}, {"CASE": "slab.*"},
-                        {"CASE": "slab.kfence", "SUITE": "swiotlb"}, {"PART": "swiotlb", "SUITE": "slab"},
-                        {"LANES": "slow", "SUITE": "slab"}, {"CASE": "torture.kfence"}):
-            with self.subTest(environ), self.assertRaises(ui.Failure):
-                self.read(**environ)
+        for told, *environs in (("no lane nowhere", {"LANES": "nowhere"}), ("no tests", {"PART": "memory"}),
+                                ("no suite slob", {"SUITE": "slob"}, {"CASE": "slob.kfence"}),
+                                ("of the form", {"CASE": "slab"}, {"CASE": "slab."}, {"CASE": "slab.*"}),
+                                ("no KUnit case", {"CASE": "slab.nothing"}),
+                                ("not in SUITE", {"CASE": "slab.kfence", "SUITE": "swiotlb"}),
+                                ("tests part slab", {"PART": "swiotlb", "SUITE": "slab"}),
+                                ("no lane has", {"LANES": "slow", "SUITE": "slab"}, {"CASE": "torture.kfence"})):
+            for environ in environs:
+                with self.subTest(environ), self.assertRaises(ui.Failure) as caught:
+                    self.read(**environ)
+                self.assertIn(told, caught.exception.what)
 
 
 class Cases(unittest.TestCase):

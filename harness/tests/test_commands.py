@@ -149,6 +149,13 @@ class Kernel(Quiet):
         self.assertEqual(self.calls[1], "boot first.demo.a demo.a")
         self.assertTrue(self.measured(case="demo.b", suite="demo"))
 
+    def test_chosen_suite(self):
+        del self.known["beaten"]
+        self.known["first"].suites["more"], self.known["first"].parts["more"] = 1, "one"
+        self.assertTrue(self.measured())
+        self.assertEqual(self.measured(suite="demo"), 0)
+        self.assertEqual(self.calls[-1], "boot first.demo demo")
+
     def test_boot_that_cannot_begin(self):
         self.patch(kunit.torture, "boot", mock.Mock(side_effect=ui.Failure("no compiler")))
         self.assertTrue(self.measured_with_failure())
