@@ -78,6 +78,14 @@ def complaint(done):
     return done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
 
 
+def _entries(listing):
+    """(path, word, word, word) of each entry that `git ls-tree -z` or `git ls-files -s -z` lists."""
+    for entry in listing.split(b"\0"):
+        if entry:
+            about, path = entry.split(b"\t", 1)
+            yield os.fsdecode(path), *about.decode().split()
+
+
 class Repo:
     """A git repository; `env` decides whose rules hold in it."""
 
@@ -127,6 +135,47 @@ class Repo:
         """Put {path: (mode, blob), or None to remove it} into the index."""
         self.raw("update-index", "-z", "--add", "--index-info", stdin=b"".join(
             os.fsencode("{} {}\t{}\0".format(*(entry or ("0", "0" * 40)), path)) for path, entry in entries.items()))
+
+    def staged(self):
+        """{path: (mode, blob)} of the index."""
+        return {path: (mode, blob) for path, mode, blob, _ in _entries(self.raw("ls-files", "-s", "-z"))}
+
+    def files(self, tree, paths):
+        """{path: (mode, blob)} of those paths that are files in a tree."""
+        found = _entries(self.raw("--literal-pathspecs", "ls-tree", "-z", "-r", "--full-tree", tree, "--", *paths))
+        return {path: (mode, blob) for path, mode, _, blob in found if path in paths}
+
+    def trees(self, tree, changes):
+        """The trees that a tree becomes: one id after each {path: (mode, blob), or None to remove it} of `changes`.
+        Only the folders of these paths are read and written, which is faster than an index of all others."""
+        steps = [{"": {}} for _ in changes]             # {folder: {name: (mode, id) or None}}
+        for step, change in zip(steps, changes, strict=True):
+            for path, entry in change.items():
+                folder, name = os.path.split(path)
+                step.setdefault(folder, {})[name] = entry
+                while folder:
+                    folder = os.path.dirname(folder)
+                    step.setdefault(folder, {})
+        for folder in sorted({folder for step in steps for folder in step}, key=lambda name: (-len(name), name)):
+            concerned = [step for step in steps if folder in step]
+            for step, made in zip(concerned, self._states(tree, folder, concerned), strict=True):
+                step[folder] = made
+                if folder:
+                    parent, name = os.path.split(folder)
+                    step[parent][name] = ("040000", made) if made else None
+        return [step[""] for step in steps]
+
+    def _states(self, tree, folder, steps):
+        """The ids of one folder after each step, None where it has nothing left."""
+        found = _entries(self.try_("ls-tree", "-z", f"{tree}:{folder}").stdout)
+        entries, texts = {name: (mode, made) for name, mode, _, made in found}, []
+        for step in steps:
+            entries.update(step[folder])
+            entries = {name: entry for name, entry in entries.items() if entry}
+            texts.append(b"".join(os.fsencode(f"{mode} {'tree' if mode == '040000' else 'blob'} {made}\t{name}\0")
+                                  for name, (mode, made) in entries.items()))
+        ids = iter(self.out("mktree", "-z", "--batch", stdin=b"\0".join(text for text in texts if text)).split())
+        return [next(ids) if text else None for text in texts]
 
     def check_idle(self):
         """Nobody is in the middle of something in the work tree."""

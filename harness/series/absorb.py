@@ -164,9 +164,7 @@ def take_apart(repo, index, base_commit, taken, differences):
         before, tree = tree, index.out("write-tree")
         commit.edit = index.raw("diff-tree", *git.DIFF, "--diff-filter=a", before, tree)
         if hook:
-            repo.raw("read-tree", commit.parent)
-            repo.stage(hook)
-            commit.hook = repo.raw("diff-tree", *git.DIFF, f"{commit.parent}^{{tree}}", repo.out("write-tree"))
+            commit.hook = repo.raw("diff-tree", *git.DIFF, commit.parent, *repo.trees(commit.parent, [hook]))
         commit.hook += b"".join(part.text for part in differences.get(commit.id, ()))
         if not (commit.hook or commit.edit or commit.titles or commit in owner.values()):
             raise Failure(f"{commit} changes nothing", "drop it")

@@ -51,28 +51,41 @@ def compose(series, base, release, parts=None):
     ids = [i for part in chosen for i in part.ids if i in series.ids]
     if not ids:
         raise Failure("series/: no part has a commit for this base")
-    commits, parent, tree = [], release.commit, release.tree
     with tempfile.TemporaryDirectory() as tmp:
         new_files, edits = _undo(series, base.repo.with_env(GIT_INDEX_FILE=f"{tmp}/new"))
         repo = base.repo.with_env(GIT_INDEX_FILE=f"{tmp}/index")
-        repo.raw("read-tree", parent)
+        hooks, changes = {}, []
+        held = _hold(series, ids, new_files, repo, release)
         for i in ids:
-            before, message = tree, series.messages[i]
             _add_files(repo, i, new_files[i])
             _add_entries(series, repo, i)
             if edits.get(i):
                 _apply(repo, f"series/{i}.patch", edits[i], release)
-            middle = repo.out("write-tree")
+            middle = repo.out("write-tree") if i in series.hooks else None
             if i in series.hooks:
                 _check_hook(series, i)
                 _apply(repo, series.hook_path(i), series.hooks[i], release)
-            tree = repo.out("write-tree")
-            if tree == before:
+                hooks[i] = repo.raw("diff-tree", *git.DIFF, middle, repo.out("write-tree"))
+            before, held = held, repo.staged()
+            changes.append({path: held.get(path) for path in before | held if before.get(path) != held.get(path)})
+            if not changes[-1]:
                 raise Failure(f"commit {i} changes nothing", "give it a hook or new files, or drop it")
-            parent = make_commit(repo, series, i, tree, parent, message.text)
-            hook = repo.raw("diff-tree", *git.DIFF, middle, tree) if tree != middle else b""
-            commits.append(Commit(i, parent, tree, hook, edits.get(i, b"")))
+    commits, parent = [], release.commit
+    for i, tree in zip(ids, base.repo.trees(release.tree, changes), strict=True):
+        parent = make_commit(base.repo, series, i, tree, parent, series.messages[i].text)
+        commits.append(Commit(i, parent, tree, hooks.get(i, b""), edits.get(i, b"")))
     return Composed(series, base, release, commits, [part.name for part in chosen])
+
+
+def _hold(series, ids, new_files, repo, release):
+    """Fill the index with those files of the release that the series touches, and return them; git reads and writes
+    the whole index at each step, which would take much longer with all the others."""
+    names = {name for i in ids for name in new_files[i]}
+    names |= {part.path for i in ids if i in series.hooks for part in diffs.parse(series.hooks[i])}
+    held = repo.files(release.tree, names | {"MAINTAINERS"})
+    repo.raw("read-tree", "--empty")
+    repo.stage(held)
+    return held
 
 
 def make_commit(repo, series, i, tree, parent, text):
@@ -113,8 +126,9 @@ def _undo(series, repo):
 
 
 def _add_files(repo, i, files):
+    present = repo.staged() if files else {}
     for name in files:
-        if repo.blob(f":{name}") is not None:
+        if name in present:
             raise Failure(f"series/{i}.msg brings {name}, but the base has it already",
                           "edit files of the base through a hook")
     repo.stage(files)
