@@ -750,6 +750,22 @@ static void failure_of_second_window_keeps_default_window(struct kunit *test)
 	test_nothing_left(t);
 }
 
+/* The node has a property of that name already, so that the new window cannot be announced. */
+static void window_without_property_is_removed(struct kunit *test)
+{
+	static const u32 cell[] = { 0 };
+	struct ddw_test *t = test->priv;
+
+	t->room = 1;
+	test_property(t, DIRECT64_PROPNAME, cell, ARRAY_SIZE(cell));
+	KUNIT_EXPECT_FALSE(test, test_enable(t));
+	KUNIT_EXPECT_EQ(test, t->creates, 1);
+	KUNIT_EXPECT_EQ(test, t->removes, 1);
+	KUNIT_EXPECT_TRUE(test, test_maps(t, t->dev));
+	of_remove_property(t->np, of_find_property(t->np, DIRECT64_PROPNAME, NULL));
+	test_nothing_left(t);
+}
+
 static void list_entries_hold_node_reference(struct kunit *test)
 {
 	struct ddw_test *t = test->priv;
@@ -892,6 +908,7 @@ static struct kunit_case ddw_cases[] = {
 	KUNIT_CASE(removed_property_is_freed_by_node),
 	KUNIT_CASE_PARAM(failure_of_second_window_keeps_default_window,
 			 second_window_failure_gen_params),
+	KUNIT_CASE(window_without_property_is_removed),
 	KUNIT_CASE(table_without_memory_is_not_created),
 	KUNIT_CASE(default_window_property_is_parsed),
 	KUNIT_CASE(large_window_with_table_is_not_direct),
