@@ -54,6 +54,13 @@ class Exceptions:
                 return True
         return False
 
+    def check(self, ids):
+        """Each rule is for some commit."""
+        for kind, pattern, _ in self.rules:
+            if not fnmatch.filter(ids, pattern):
+                raise ui.Failure(f"series/check-exceptions: {kind} {pattern}: there is no such patch",
+                                 "take the line out, or name the patch as it is called now")
+
     def stale(self):
         """Rules that nothing needs any more."""
         return [" ".join(rule[:2]) for rule in self.rules if rule not in self.used]
@@ -72,6 +79,16 @@ class Plan:
     def folders(self, tree):
         """Those to compile; the last patch of a part stands for all of it."""
         return builds.folders(self.others if self.last else touched(self.data), self.others, self.arch, tree)
+
+
+def load_exceptions():
+    """Those of the series."""
+    return Exceptions((paths.TOP / "series/check-exceptions").read_text(encoding="utf-8"))
+
+
+def check_exceptions(composed):
+    """Each of them is for a commit that there is."""
+    load_exceptions().check([commit.id for commit in composed.commits])
 
 
 def touched(data):
@@ -250,7 +267,7 @@ def is_shell(path):
 
 def cmd_check():
     """Everything that a reviewer's robot would say, before it does."""
-    exceptions = Exceptions((paths.TOP / "series/check-exceptions").read_text(encoding="utf-8"))
+    exceptions = load_exceptions()
     kernels = {lane.kernel.name: lane.kernel for lane in lanes.load().values() if not lane.long}
     composed = compose.prepare()
     todo = list(plans(composed.mails(), list(kernels.values())))

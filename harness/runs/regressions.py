@@ -66,6 +66,16 @@ def ordered(fixes, composed):
     return sorted(((ids.index(fix.test), fix) for fix in fixes), key=lambda pair: (pair[0], pair[1].lane.kernel.name))
 
 
+def load():
+    """The fixes of the base."""
+    return read((paths.base_dir() / "regressions.toml").read_text(encoding="utf-8"), lanes.load())
+
+
+def check(composed):
+    """Every fix and test that regressions.toml names is a commit, each fix before its test."""
+    ordered(load(), composed)
+
+
 def without(composed, fix):
     """A commit with the tree of the fix's test and without the fix."""
     commits = {commit.id: commit for commit in composed.commits}
@@ -138,8 +148,7 @@ def boot(composed, commit, fix, when):
 
 def cmd_regressions():
     """Boot each fix's test without and with it; any surprise is a failure."""
-    text = (paths.base_dir() / "regressions.toml").read_text(encoding="utf-8")
-    fixes = chosen(read(text, lanes.load()))
+    fixes = chosen(load())
     steps, composed = loop.begin("regressions", 2 * len(fixes),
                                  kbuild.packages(sorted({fix.lane.kernel.arch for fix in fixes})))
     rows, bad = [], []

@@ -2,13 +2,15 @@
 """`make verify`: patches/ and all that is generated is what series/ gives, and applies as it should."""
 
 from harness import ui
-from harness.runs import status
+from harness.runs import check, regressions, status
 from harness.series import absorb, compose, mutants
 from harness.series import verify as patches
 
 CHECKS = (("README.md says what there is", status.check),
           *patches.CHECKS,
-          ("every mutant applies", mutants.check))
+          ("every mutant applies", mutants.check),
+          ("regressions.toml names commits", regressions.check),
+          ("check-exceptions names commits", check.check_exceptions))
 
 
 def verify(composed):
@@ -17,9 +19,9 @@ def verify(composed):
         ui.say(f"  not verified: patches/ is made on another release than {composed.release.kernel}")
         return 0, 0
     failed = 0
-    for name, check in CHECKS:
+    for name, verified in CHECKS:
         try:
-            check(composed)
+            verified(composed)
             ui.say(f"  {name}")
         except ui.Failure as failure:
             ui.say(f"  FAILED: {name}: {failure}")

@@ -198,6 +198,15 @@ class Rules(unittest.TestCase):
         with self.assertRaises(ui.Failure):
             check.Exceptions("A_B *\n")
 
+    def test_no_such_patch(self):
+        rules = check.Exceptions("A * always\nB mm/* some\nC mm/x one\n")
+        composed = types.SimpleNamespace(commits=[types.SimpleNamespace(id="mm/x"), types.SimpleNamespace(id="mm/y")])
+        with mock.patch.object(check, "load_exceptions", lambda: rules):
+            check.check_exceptions(composed)
+            composed.commits.pop(0)
+            with self.assertRaisesRegex(ui.Failure, "C mm/x: there is no such patch"):
+                check.check_exceptions(composed)
+
 
 class Patch(unittest.TestCase):
     """One patch: what each tool says."""

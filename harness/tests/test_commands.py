@@ -331,7 +331,9 @@ class Verify(Quiet):
         names = [name for name, _ in verify.CHECKS]
         self.assertIn("every mutant applies", names)
         self.assertIn("README.md says what there is", names)
-        self.assertGreaterEqual(len(names), 6)
+        self.assertIn("regressions.toml names commits", names)
+        self.assertIn("check-exceptions names commits", names)
+        self.assertGreaterEqual(len(names), 9)
 
 
 class Ci(unittest.TestCase):

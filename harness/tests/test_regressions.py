@@ -165,6 +165,13 @@ class Tree(unittest.TestCase):
         with self.assertRaises(ui.Failure):
             regressions.ordered([wrong], self.composed)
 
+    def test_verify(self):
+        with mock.patch.object(regressions, "load", lambda: [fix()]):
+            regressions.check(self.composed)
+            self.commits.pop(0)
+            with self.assertRaisesRegex(ui.Failure, "mm/fix, which is no commit"):
+                regressions.check(self.composed)
+
 
 class Command(unittest.TestCase):
     """`make regressions` as a whole, without kernels."""
