@@ -20,7 +20,7 @@ bool swiotlb_overflow_find(struct device *dev, phys_addr_t paddr);
  * @dev:	device for which the address was mapped
  *
  * Call this after reading the address, and before functions that look up the address. A device
- * that never used a transient buffer pays only for a load and a test.
+ * that never used a transient buffer pays for a read barrier, a load and a test.
  *
  * Context: any.
  * Return: false if @dev never used a transient buffer.

@@ -4,7 +4,7 @@
  * cache can be created with, and which ones an allocation can pass.
  *
  * The allocators report wrong flags with printk(), so the cases watch the
- * console tracepoint. A case that provokes a message first writes a line
+ * console tracepoint. A case that provokes a stack trace first writes a line
  * "expect: <text>" to its log, for tools that look for unexpected messages.
  */
 #include <linux/cgroup.h>
