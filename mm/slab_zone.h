@@ -11,7 +11,7 @@
  *   - an allocation may repeat the zone of a SLAB_CACHE_DMA32 cache; any other
  *     zone is reported and dropped (slab_check_gfp()).
  *
- * None of this runs when an allocation finds a free object.
+ * With SLAB and SLUB, none of this runs when an allocation finds a free object.
  */
 #ifndef MM_SLAB_ZONE_H
 #define MM_SLAB_ZONE_H

@@ -16,13 +16,12 @@
  * is short. The ordinary GFP_ATOMIC allocation comes first, because it can use
  * the atomic reserve of the page allocator. When it fails, a small reserve that
  * belongs to the page table serves the request. A mempool does the opposite: it
- * denies the page allocator's reserve to the ordinary allocation, and sleeps
- * until an element is freed, but tables are rarely freed.
+ * denies a part of the page allocator's reserve to the ordinary allocation, and
+ * where it may sleep, it sleeps until an element is freed, but tables are rarely
+ * freed.
  * The reserve is filled when the page table is created, by maps that may block,
  * and by tables that an unmap frees.
  */
-#define pr_fmt(fmt)	"arm-v7s io-pgtable: " fmt
-
 #include <linux/debugfs.h>
 #include <linux/device.h>
 #include <linux/dma-mapping.h>

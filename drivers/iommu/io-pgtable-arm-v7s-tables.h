@@ -20,8 +20,8 @@
  * @taken: level-2 tables taken from the reserve so far
  * @refilled: level-2 tables put into the reserve so far, without those that
  *            filled it at creation
- * @relocated: tables of both levels that were above the limit and were
- *             allocated again below 4 GB
+ * @relocated: tables of both levels that were above the limit, so that another
+ *             one was requested below 4 GB
  * @misfits: tables of both levels that were refused because of their address
  * @failed: level-2 tables that neither the allocator nor the reserve had
  */
@@ -41,7 +41,7 @@ struct v7s_tables_stats {
  * @last: highest physical address that a byte of a table may have
  * @anywhere: tables are first allocated without a zone, because @last is above
  *            4 GB; otherwise all of them are allocated below 4 GB
- * @lock: protects all that follows but @node
+ * @lock: protects @spare and @stats
  * @spare: the reserve, a stack of @stats.reserved zeroed level-2 tables
  * @stats: counters; v7s_tables_need_refill() reads two of them without @lock
  * @node: entry of the list of all page tables, protected by its mutex

@@ -29,7 +29,7 @@ struct io_tlb_slot {
  *
  * This is a single area with a single lock.
  *
- * @used:	The number of used IO TLB block.
+ * @used:	The number of used IO TLB block; also read without @lock.
  * @index:	The slot index to start searching in this area for next round.
  * @lock:	The lock to protect the above data structures in the map and
  *		unmap calls.

@@ -130,7 +130,8 @@ static bool v7s_test_fails(gfp_t gfp)
 	return true;
 }
 
-#if defined(CONFIG_KPROBES) && defined(CONFIG_FUNCTION_ERROR_INJECTION)
+#if defined(CONFIG_KPROBES) && defined(CONFIG_FUNCTION_ERROR_INJECTION) && \
+	defined(CONFIG_HAVE_FUNCTION_ARG_ACCESS_API)
 static int v7s_test_failslab(struct kprobe *p, struct pt_regs *regs)
 {
 	if (!v7s_test_fails((__force gfp_t)regs_get_kernel_argument(regs, 1)))
@@ -177,7 +178,7 @@ static void v7s_test_suite_exit(struct kunit_suite *suite) { }
 
 static void v7s_test_need_faults(struct kunit *test)
 {
-	kunit_skip(test, "kernel without KPROBES and FUNCTION_ERROR_INJECTION");
+	kunit_skip(test, "needs KPROBES, FUNCTION_ERROR_INJECTION and HAVE_FUNCTION_ARG_ACCESS_API");
 }
 #endif
 

@@ -43,8 +43,11 @@ void swiotlb_test_at_exit(struct kunit *test, void (*fn)(void *), void *arg)
 	KUNIT_ASSERT_NOT_NULL(test, action);
 	action->fn = fn;
 	action->arg = arg;
-	if (!kunit_alloc_resource(test, at_exit_init, at_exit_free, GFP_KERNEL, action))
-		KUNIT_FAIL(test, "no memory for a cleanup action");
+	if (!kunit_alloc_resource(test, at_exit_init, at_exit_free, GFP_KERNEL, action)) {
+		fn(arg);
+		kfree(action);
+		KUNIT_ASSERT_FAILURE(test, "no memory for a cleanup action");
+	}
 }
 
 static void test_device_free(void *dev)

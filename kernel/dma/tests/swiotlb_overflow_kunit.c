@@ -724,7 +724,7 @@ static void map_and_unmap_in_hard_irq(struct kunit *test)
 	irq_work_sync(&t->work);
 }
 
-#ifdef CONFIG_FAULT_INJECTION
+#if defined(CONFIG_FAILSLAB) && defined(CONFIG_FAIL_PAGE_ALLOC)
 /* If the n-th allocation of a map fails, the map fails and nothing leaks. */
 static void failed_allocation_leaks_nothing(struct kunit *test)
 {
@@ -761,7 +761,7 @@ static void failed_allocation_leaks_nothing(struct kunit *test)
 #else
 static void failed_allocation_leaks_nothing(struct kunit *test)
 {
-	kunit_skip(test, "needs CONFIG_FAULT_INJECTION");
+	kunit_skip(test, "needs CONFIG_FAILSLAB and CONFIG_FAIL_PAGE_ALLOC");
 }
 #endif
 

@@ -6,7 +6,8 @@
  * A PE may get a second table, at higher addresses, in which its devices map from some time on. The
  * first one is its it_older. Or they map past all tables, in a direct window. For such a device
  * archdata.iommu_moved is set for good, and each of its handles and masks is compared with the
- * tables. archdata.iommu_table_used is set for a device that has mapped in any table.
+ * tables. archdata.iommu_table_used is set by a map in any table, and cleared when
+ * none of its entries is left.
  */
 #ifndef _ASM_POWERPC_IOMMU_TABLE_H
 #define _ASM_POWERPC_IOMMU_TABLE_H

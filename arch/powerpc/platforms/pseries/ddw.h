@@ -57,8 +57,8 @@ struct ddw_create_response {
  * @has_pmem: reports whether the partition has persistent memory, which may lie above all RAM
  * @table_ops: operations of the table of a window that is not mapped as a whole
  *
- * All functions but @has_pmem return 0, or the error of RTAS or of the hypervisor. enable_ddw()
- * calls them in process context with dma_win_init_mutex held; @remove and @clear are also called,
+ * @query to @set return 0, or the error of RTAS or of the hypervisor. enable_ddw() calls them in
+ * process context with dma_win_init_mutex held; @remove and @clear are also called,
  * without it, when a node is detached. Memory hotplug does not use this table.
  */
 struct ddw_fw_ops {

@@ -465,7 +465,7 @@ static void old_mapping_returns_to_default_table(struct kunit *test)
 }
 
 /* What a driver on another CPU may do while the default window is removed */
-static void test_map_on_sibling(struct ddw_test *t)
+static void test_nobody_maps(struct ddw_test *t)
 {
 	KUNIT_EXPECT_FALSE(t->test, test_maps(t, t->sibling));
 	KUNIT_EXPECT_FALSE(t->test, test_maps(t, t->dev));
@@ -476,7 +476,7 @@ static void only_window_replaced_by_direct_window(struct kunit *test)
 	struct ddw_test *t = test->priv;
 	struct iommu_table_group *group = PCI_DN(t->np)->table_group;
 
-	t->default_gone = test_map_on_sibling;
+	t->default_gone = test_nobody_maps;
 	KUNIT_EXPECT_TRUE(test, test_enable(t));
 	KUNIT_EXPECT_EQ(test, t->removes, 1);
 	KUNIT_EXPECT_TRUE(test, t->has_ddw && !t->has_default);
@@ -493,6 +493,7 @@ static void only_window_replaced_by_direct_window(struct kunit *test)
 	set_iommu_table_base(&t->sibling->dev, t->tbl);
 	KUNIT_EXPECT_FALSE(test, test_maps(t, t->sibling));
 	KUNIT_EXPECT_EQ(test, kref_read(&t->tbl->it_kref), 1);
+	set_iommu_table_base(&t->sibling->dev, NULL);
 
 	KUNIT_EXPECT_TRUE(test, enable_ddw(t->sibling, t->np));
 }
@@ -504,7 +505,7 @@ static void only_window_replaced_by_window_with_table(struct kunit *test)
 	unsigned int i;
 
 	t->block = SZ_1G / SZ_64K;
-	t->default_gone = test_map_on_sibling;
+	t->default_gone = test_nobody_maps;
 	/* With persistent memory, the second call must not take the window for a direct one. */
 	t->pmem = true;
 	for (i = 0; i < 3; i++) {
@@ -709,7 +710,7 @@ static void late_failure_restores_default_window(struct kunit *test)
 	struct ddw_test *t = test->priv;
 
 	test_prepare(t, failure->step);
-	t->default_gone = test_map_on_sibling;
+	t->default_gone = test_nobody_maps;
 	KUNIT_EXPECT_FALSE(test, test_enable(t));
 	KUNIT_EXPECT_EQ(test, t->resets, 1);
 	KUNIT_EXPECT_TRUE(test, t->has_default);
