@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Compiling a patch for `make check`: which kernels and folders, and what that says which the base does not say."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -88,21 +89,29 @@ def options(variant, known):
 
 
 def configure(variant, tree, complete=False):
-    """Write .config; what cannot be a module is built in. `complete`: no option may be lost. The build folder."""
+    """Write .config, unless it is there for the same options and Kconfig files; what cannot be a module is built in.
+    `complete`: no option may be lost. The build folder."""
     build = paths.build_dir(variant.name, USE)
     build.mkdir(parents=True, exist_ok=True)
-    text, wanted = options(variant, lanes.defined(tree))
+    kconfig = lanes.kconfig(tree)
+    text, wanted = options(variant, lanes.defined(kconfig))
+    config, made = build / ".config", build / "configured"
+    made_for = hashlib.sha256("\n".join([kconfig, text, *wanted]).encode()).hexdigest()
+    valid = config.exists() and made.exists() and made.read_text(encoding="ascii") == made_for
 
     def lost(lines):
-        config, options = build / ".config", "".join(f"{line}\n" for line in lines)
-        config.write_text(text + options, encoding="utf-8")
-        kbuild.make(tree, build, variant.kernel.arch, ["olddefconfig"],
-                    paths.log_dir(USE) / f"{variant.name}.config.log")
+        options = "".join(f"{line}\n" for line in lines)
+        if not valid:
+            made.unlink(missing_ok=True)
+            config.write_text(text + options, encoding="utf-8")
+            kbuild.make(tree, build, variant.kernel.arch, ["olddefconfig"],
+                        paths.log_dir(USE) / f"{variant.name}.config.log")
         return kernel.lost(options, config.read_text(encoding="utf-8"))
 
     missing = lost(wanted)
     if missing and variant.mode == "module":
         missing = lost([line.replace("=m", "=y") if line in missing else line for line in wanted])
+    made.write_text(made_for, encoding="ascii")
     if missing and complete:
         raise ui.Failure(f"{variant.name}: {missing[0]} is not to be had at the end of the part")
     return build

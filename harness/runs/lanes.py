@@ -5,9 +5,11 @@ They are described in bases/<base>/lanes.toml, and built and booted by the base'
 tools/testing/kunit/kunit.py, so whatever passes here a maintainer can repeat without this harness.
 """
 
+import os
 import re
 import tomllib
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from harness import paths, report, ui
 from harness.guest import qemu
@@ -111,9 +113,16 @@ DEFINED = re.compile(r"^\s*(?:menu)?config\s+(\w+)", re.M)
 OPTION = re.compile(r"(?:# )?CONFIG_(\w+)")
 
 
-def defined(tree):
-    """The options of a tree."""
-    return {name for path in tree.rglob("Kconfig*") for name in DEFINED.findall(path.read_text(encoding="utf-8"))}
+def kconfig(tree):
+    """The text of all Kconfig files of a tree."""
+    paths_there = sorted(Path(folder, name) for folder, _, names in os.walk(tree) for name in names
+                         if name.startswith("Kconfig"))
+    return "".join(path.read_text(encoding="utf-8") for path in paths_there)
+
+
+def defined(text):
+    """The options that the text of Kconfig files defines."""
+    return set(DEFINED.findall(text))
 
 
 def fragment_of(name, options):
@@ -125,7 +134,7 @@ def fragment_of(name, options):
 
 def known_to(tree, kernel, use):
     """The kernel with those options only that the tree has: earlier commits lack what later ones bring."""
-    options = defined(tree)
+    options = defined(kconfig(tree))
     path = paths.out(use) / "kunit" / f"{kernel.name}.config"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(fragment_of(name, options) for name in kernel.fragments), encoding="utf-8")

@@ -105,19 +105,25 @@ class What(unittest.TestCase):
     def test_configure(self):
         """An option that cannot be a module is built in; one that is lost is told at the end of a part."""
         def olddefconfig(_, build, *__):
+            made.append(build)
             config = build / ".config"
             lines = config.read_text(encoding="utf-8").splitlines()
             config.write_text("\n".join(line for line in lines if line != "CONFIG_BOOL=m" and line not in lost), encoding="utf-8")
-        lost = []
+        lost, made, kconfig = [], [], [""]
         with mock.patch.object(paths, "OUT", self.tree / "out"), mock.patch.object(builds.kbuild, "make", olddefconfig), \
-                mock.patch.object(lanes, "defined", lambda _: set()), \
+                mock.patch.object(lanes, "kconfig", lambda _: kconfig[0]), \
                 mock.patch.object(builds, "options", lambda *_: ("", ["CONFIG_BOOL=m", "CONFIG_TRI=m"])):
             variant = builds.Variant(KERNELS[0], "mm", "module")
             build = builds.configure(variant, self.tree, True)
-            self.assertEqual((build / ".config").read_text(encoding="utf-8").split(), ["CONFIG_BOOL=y", "CONFIG_TRI=m"])
+            for _ in range(2):      # the second time, nothing is made
+                self.assertEqual((build / ".config").read_text(encoding="utf-8").split(), ["CONFIG_BOOL=y", "CONFIG_TRI=m"])
+                self.assertEqual(len(made), 2)
+                builds.configure(variant, self.tree, True)
+            kconfig[0] = "config NEW"
             lost.append("CONFIG_TRI=m")
             lost.append("CONFIG_TRI=y")
             builds.configure(variant, self.tree)
+            self.assertEqual(len(made), 4)
             with self.assertRaises(ui.Failure):
                 builds.configure(variant, self.tree, True)
 
