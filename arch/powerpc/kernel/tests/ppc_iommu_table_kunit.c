@@ -653,12 +653,17 @@ static void claim_duration(struct kunit *test)
 /* No entry of the table is within reach of the mask. */
 static void mask_below_window_fails(struct kunit *test)
 {
-	struct iommu_table *tbl = test_table(test, SZ_4G / SZ_4K, SZ_64M / SZ_4K, 0, 0);
-	struct device *dev = test_device(test, tbl, DMA_BIT_MASK(32));
+	struct device *dev;
+	unsigned int i;
 
-	KUNIT_EXPECT_EQ(test, test_map_all_ways(test, dev), 0);
-	dev->coherent_dma_mask = DMA_BIT_MASK(64);
-	KUNIT_EXPECT_EQ(test, test_map_all_ways(test, dev), 6);
+	/* 32 bits end right below the first table, and 4 GB below the second one. */
+	for (i = 1; i <= 2; i++) {
+		dev = test_device(test, test_table(test, i * SZ_4G / SZ_4K, SZ_64M / SZ_4K, 0, 0),
+				  DMA_BIT_MASK(32));
+		KUNIT_EXPECT_EQ(test, test_map_all_ways(test, dev), 0);
+		dev->coherent_dma_mask = DMA_BIT_MASK(64);
+		KUNIT_EXPECT_EQ(test, test_map_all_ways(test, dev), 6);
+	}
 }
 
 #ifdef CONFIG_IOMMU_DEBUGFS
