@@ -17,11 +17,14 @@ struct io_tlb_mem;
  * @alloc_size:	Size of the allocated buffer.
  * @list:	The free list describing the number of free entries available
  *		from each index.
+ * @pad_slots:	In the slot where a mapping begins, the number of slots before
+ *		it that were allocated for its alignment; otherwise 0.
  */
 struct io_tlb_slot {
 	phys_addr_t orig_addr;
 	size_t alloc_size;
-	unsigned int list;
+	unsigned short list;
+	unsigned short pad_slots;
 };
 
 /**

@@ -357,7 +357,7 @@ phys_addr_t swiotlb_overflow_map(struct device *dev, phys_addr_t orig_addr, size
 	struct swiotlb_overflow_buf *buf;
 
 	/* swiotlb_tbl_map_single() has logged the reason. */
-	if (!mem || !mem->nslabs || mapping_size > alloc_size)
+	if (!mem || !mem->nslabs || !mapping_size || mapping_size > alloc_size)
 		return (phys_addr_t)DMA_MAPPING_ERROR;
 	if (mem->for_alloc || swiotlb_unencrypted_base)
 		return overflow_fail(dev, alloc_size, OVERFLOW_FAIL_POOL, attrs);

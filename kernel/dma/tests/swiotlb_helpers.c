@@ -71,40 +71,41 @@ struct device *swiotlb_test_device(struct kunit *test, u64 mask)
 	return &pdev->dev;
 }
 
+struct test_pool {
+	struct io_tlb_mem mem;
+	void *pages;
+	size_t bytes;
+};
+
 static void test_pool_free(void *arg)
 {
-	struct io_tlb_mem *mem = arg;
+	struct test_pool *pool = arg;
 
-	free_pages_exact(phys_to_virt(mem->start), mem->end - mem->start);
-	kfree(mem->areas);
-	kfree(mem->slots);
-	kfree(mem);
+	if (pool->pages)
+		free_pages_exact(pool->pages, pool->bytes);
+	kfree(pool->mem.areas);
+	kfree(pool->mem.slots);
+	kfree(pool);
 }
 
 struct io_tlb_mem *swiotlb_test_pool(struct kunit *test, struct device *dev, unsigned long nslabs,
 				     unsigned int nareas)
 {
-	struct io_tlb_mem *mem = kzalloc(sizeof(*mem), GFP_KERNEL);
-	size_t bytes = nslabs << IO_TLB_SHIFT;
-	void *pages;
+	struct test_pool *pool = kzalloc(sizeof(*pool), GFP_KERNEL);
 
-	KUNIT_ASSERT_NOT_NULL(test, mem);
-	mem->slots = kcalloc(nslabs, sizeof(*mem->slots), GFP_KERNEL);
-	mem->areas = kcalloc(nareas, sizeof(*mem->areas), GFP_KERNEL);
-	pages = alloc_pages_exact(bytes, GFP_KERNEL | GFP_DMA32);
-	if (!mem->slots || !mem->areas || !pages) {
-		if (pages)
-			free_pages_exact(pages, bytes);
-		kfree(mem->areas);
-		kfree(mem->slots);
-		kfree(mem);
-		KUNIT_FAIL(test, "no memory for a pool");
-		kunit_try_catch_throw(&test->try_catch);
-	}
-	swiotlb_init_io_tlb_mem(mem, virt_to_phys(pages), nslabs, SWIOTLB_FORCE, true, nareas);
-	swiotlb_test_at_exit(test, test_pool_free, mem);
-	dev->dma_io_tlb_mem = mem;
-	return mem;
+	KUNIT_ASSERT_NOT_NULL(test, pool);
+	swiotlb_test_at_exit(test, test_pool_free, pool);
+	pool->mem.slots = kcalloc(nslabs, sizeof(*pool->mem.slots), GFP_KERNEL);
+	pool->mem.areas = kcalloc(nareas, sizeof(*pool->mem.areas), GFP_KERNEL);
+	pool->bytes = nslabs << IO_TLB_SHIFT;
+	pool->pages = alloc_pages_exact(pool->bytes, GFP_KERNEL | GFP_DMA32);
+	KUNIT_ASSERT_NOT_NULL(test, pool->mem.slots);
+	KUNIT_ASSERT_NOT_NULL(test, pool->mem.areas);
+	KUNIT_ASSERT_NOT_NULL(test, pool->pages);
+	swiotlb_init_io_tlb_mem(&pool->mem, virt_to_phys(pool->pages), nslabs, SWIOTLB_FORCE, true,
+				nareas);
+	dev->dma_io_tlb_mem = &pool->mem;
+	return &pool->mem;
 }
 
 void swiotlb_test_pool_room(struct io_tlb_mem *mem, unsigned int slots)

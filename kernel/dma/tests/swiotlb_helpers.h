@@ -32,6 +32,8 @@ struct device *swiotlb_test_device(struct kunit *test, u64 mask);
  * @nslabs:	number of slots, a multiple of 128 * @nareas
  * @nareas:	number of areas, a power of two
  *
+ * swiotlb_init_io_tlb_mem() may set it up again, smaller or with another start.
+ *
  * Context: may sleep.
  * Return: the pool.
  */

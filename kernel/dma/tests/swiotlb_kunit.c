@@ -67,6 +67,31 @@ static void sync_from_any_byte_of_slot(struct kunit *test)
 	swiotlb_test_sync(test, dev, 0x400, 0x100);
 }
 
+/* The bytes before a mapping in its first slot are not part of it. */
+static void sync_before_mapping_copies_nothing(struct kunit *test)
+{
+	struct device *dev = device_with_room(test);
+	u8 *data = swiotlb_test_buffer(test, SZ_16K, 1), *view;
+	dma_addr_t before, addr;
+
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0xfff), 0);
+	/* In the slots before, memory before the buffer is mapped. */
+	before = dma_map_single(dev, data, SZ_8K, DMA_BIDIRECTIONAL);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, before));
+	addr = dma_map_single(dev, data + SZ_8K + 0x400, SZ_4K, DMA_BIDIRECTIONAL);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+	KUNIT_ASSERT_EQ(test, addr, before + SZ_8K + 0x400);
+	view = swiotlb_test_device_view(dev, addr);
+	memset(view - 0x400, 0x77, 0x400 + SZ_4K);
+
+	kunit_info(test, "expect: WARNING:\n");
+	dma_sync_single_for_cpu(dev, addr - 0x100, 0x200, DMA_FROM_DEVICE);
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_16K, 1));
+	dma_unmap_single_attrs(dev, addr, SZ_4K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+	dma_unmap_single_attrs(dev, before, SZ_8K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_16K, 1));
+}
+
 static void pages_free(void *pages)
 {
 	__free_pages(pages, 1);
@@ -329,6 +354,53 @@ static void areas_hold_whole_segments(struct kunit *test)
 }
 
 /*
+ * A pool of 300 KB: a segment of 128 slots, and one of 22. Behind its end lie memory and slots that
+ * are not part of it, and seem to be free.
+ */
+static void mappings_end_within_pool(struct kunit *test)
+{
+	static const struct {
+		size_t size;
+		unsigned int fits;
+	} sizes[] = {
+		{ SZ_2K, 150 }, { SZ_4K, 75 }, { 22 * SZ_2K, 6 }, { 23 * SZ_2K, 5 },
+		{ 30 * SZ_2K, 4 }, { SZ_64K, 4 }, { 128 * SZ_2K, 1 },
+	};
+	static const unsigned int first[] = { 0, 128, 148 };
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_256K, 1));
+	struct io_tlb_mem *mem = swiotlb_test_pool(test, dev, 256, 1);
+	phys_addr_t *found = kunit_kcalloc(test, 256, sizeof(*found), GFP_KERNEL);
+	const phys_addr_t end = mem->start + 150 * SZ_2K;
+	unsigned int i, f, n, unmapped;
+
+	KUNIT_ASSERT_NOT_NULL(test, found);
+	swiotlb_init_io_tlb_mem(mem, mem->start, 150, SWIOTLB_FORCE, true, 1);
+	for (i = 0; i < ARRAY_SIZE(sizes) * ARRAY_SIZE(first); i++) {
+		const size_t size = sizes[i / ARRAY_SIZE(first)].size;
+
+		f = first[i % ARRAY_SIZE(first)];
+		mem->areas[0].index = f;
+		for (n = 0; n < 256; n++) {
+			found[n] = swiotlb_tbl_map_single(dev, data, size, size, 0, DMA_TO_DEVICE,
+							  DMA_ATTR_NO_WARN);
+			if (found[n] == (phys_addr_t)DMA_MAPPING_ERROR)
+				break;
+			KUNIT_EXPECT_GE(test, found[n], mem->start);
+			KUNIT_EXPECT_LE(test, found[n] + size, end);
+		}
+		/* From the first slot on, no room is lost between mappings. */
+		KUNIT_EXPECT_LE(test, n, sizes[i / ARRAY_SIZE(first)].fits);
+		KUNIT_EXPECT_TRUE(test, f || n == sizes[i / ARRAY_SIZE(first)].fits);
+		/* Free them in both orders. */
+		for (unmapped = 0; unmapped < n; unmapped++)
+			swiotlb_tbl_unmap_single(dev, found[f ? n - 1 - unmapped : unmapped], size,
+						 DMA_TO_DEVICE, 0);
+	}
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(mem), 0);
+}
+
+/*
  * An IOMMU maps whole granules, so the granules of a mapping must not be shared with other
  * mappings. Small mappings that follow take the slots that the granule does not own.
  */
@@ -417,6 +489,178 @@ static void padding_in_granules_is_cleared(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(mem), 0);
 }
 
+/*
+ * All combinations of what a device asks of an address, and of the granules of its IOMMU. What has to
+ * hold is computed from the arguments and from the address only.
+ */
+struct granule_param {
+	unsigned int min_align_mask;
+	unsigned int granule;		/* 0: no IOMMU */
+};
+
+static const void *granule_gen_params(const void *prev, char *desc)
+{
+	static const unsigned int masks[] = { 0, 0x7ff, 0xfff, 0x3fff, 0xffff };
+	static const unsigned int granules[] = { 0, SZ_4K, SZ_16K, SZ_64K };
+	static struct granule_param p;
+	static unsigned int i;
+
+	i = prev ? i + 1 : 0;
+	if (i == ARRAY_SIZE(masks) * ARRAY_SIZE(granules))
+		return NULL;
+	p.min_align_mask = masks[i / ARRAY_SIZE(granules)];
+	p.granule = granules[i % ARRAY_SIZE(granules)];
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "min_align_mask %#x, granule %#x", p.min_align_mask,
+		 p.granule);
+	return &p;
+}
+
+/* The bytes that the device can reach, from the first of a granule or slot to the last one */
+static void device_reach(const struct granule_param *p, phys_addr_t phys, size_t size,
+			 phys_addr_t *first, phys_addr_t *end)
+{
+	const unsigned int unit = max_t(unsigned int, p->granule, SZ_2K);
+
+	*first = ALIGN_DOWN(phys, unit);
+	*end = ALIGN(phys + size, unit);
+}
+
+static bool memory_is(phys_addr_t first, phys_addr_t end, u8 value)
+{
+	return !memchr_inv(phys_to_virt(first), value, end - first);
+}
+
+static void map_one_in_granules(struct kunit *test, struct device *dev, u8 *data, size_t offset,
+				size_t size, enum dma_data_direction dir)
+{
+	const struct granule_param *p = test->param_value;
+	const phys_addr_t orig = virt_to_phys(data) + offset;
+	struct io_tlb_mem *mem = dev->dma_io_tlb_mem;
+	phys_addr_t phys, first, end;
+
+	memset(mem->vaddr, 0xee, mem->nslabs * SZ_2K);
+	phys = swiotlb_tbl_map_single(dev, orig, size, size, p->granule ? p->granule - 1 : 0, dir,
+				      DMA_ATTR_NO_WARN);
+	KUNIT_ASSERT_NE_MSG(test, phys, (phys_addr_t)DMA_MAPPING_ERROR, "%zu bytes at %#zx", size,
+			    offset);
+	device_reach(p, phys, size, &first, &end);
+	KUNIT_EXPECT_EQ(test, phys & p->min_align_mask, orig & p->min_align_mask);
+	KUNIT_ASSERT_GE(test, first, mem->start);
+	KUNIT_ASSERT_LE(test, end, mem->end);
+	/* As little as can be, and nothing but that is written. */
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(mem), (end - first) / SZ_2K);
+	KUNIT_EXPECT_TRUE(test, memory_is(mem->start, first, 0xee));
+	KUNIT_EXPECT_TRUE(test, memory_is(end, mem->end, 0xee));
+	/* Without an IOMMU the device can read all of the pool anyway. */
+	if (p->granule) {
+		KUNIT_EXPECT_TRUE(test, memory_is(first, phys, 0));
+		KUNIT_EXPECT_TRUE(test, memory_is(phys + size, end, 0));
+	}
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(phys_to_virt(phys), size, 1 + offset));
+
+	/* The device writes all that it can reach. */
+	memset(phys_to_virt(first), 0x77, end - first);
+	swiotlb_tbl_unmap_single(dev, phys, size, dir, 0);
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(mem), 0);
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, offset, 1));
+	if (dir == DMA_TO_DEVICE)
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + offset, size, 1 + offset));
+	else
+		KUNIT_EXPECT_TRUE(test, memory_is(orig, orig + size, 0x77));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + offset + size, SZ_4K, 1 + offset + size));
+	swiotlb_test_fill(data + offset, size, 1 + offset);
+}
+
+static void granules_keep_address_and_neighbours(struct kunit *test)
+{
+	const struct granule_param *p = test->param_value;
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	u8 *data = PTR_ALIGN(swiotlb_test_buffer(test, SZ_512K, 1), SZ_64K);
+	const size_t most = SZ_256K - ALIGN(p->min_align_mask, SZ_2K);
+	const size_t sizes[] = { 1, 512, SZ_2K, SZ_4K, SZ_64K, most };
+	unsigned int i, round = 0;
+	size_t offset;
+
+	swiotlb_test_fill(data, SZ_256K + SZ_64K + SZ_4K, 1);
+	swiotlb_test_pool(test, dev, 512, 1);
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, p->min_align_mask), 0);
+	KUNIT_EXPECT_EQ(test, dma_max_mapping_size(dev), most);
+	/* Each step of 512 bytes in the first page, then each offset in a page in some page */
+	for (offset = 0; offset < SZ_64K; offset += offset < SZ_4K ? 0x200 : 0x1a00)
+		for (i = 0; i < ARRAY_SIZE(sizes); i++)
+			map_one_in_granules(test, dev, data, offset, sizes[i], round++ % 3);
+}
+
+static void empty_mapping_fails(struct kunit *test)
+{
+	struct device *dev = device_with_room(test);
+	u8 *data = swiotlb_test_buffer(test, SZ_4K, 1);
+
+	KUNIT_EXPECT_TRUE(test, dma_mapping_error(dev, dma_map_single(dev, data, 0,
+								      DMA_TO_DEVICE)));
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 0);
+}
+
+static void coherent_memory_is_aligned_to_its_size(struct kunit *test)
+{
+	static const size_t sizes[] = {
+		PAGE_SIZE, 2 * PAGE_SIZE, 3 * PAGE_SIZE, SZ_64K, SZ_128K, SZ_256K,
+	};
+	struct device *dev = device_with_room(test);
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_4K, 1)), odd;
+	struct page *page;
+	unsigned int i;
+
+	if (!IS_ENABLED(CONFIG_DMA_RESTRICTED_POOL))
+		kunit_skip(test, "needs CONFIG_DMA_RESTRICTED_POOL");
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		/* The next free slot is in the middle of a page. */
+		odd = swiotlb_tbl_map_single(dev, data, 512, 512, 0, DMA_TO_DEVICE, 0);
+		KUNIT_ASSERT_NE(test, odd, (phys_addr_t)DMA_MAPPING_ERROR);
+		page = swiotlb_alloc(dev, sizes[i]);
+		KUNIT_ASSERT_NOT_NULL(test, page);
+		KUNIT_EXPECT_EQ(test, page_to_phys(page) % roundup_pow_of_two(sizes[i]), 0);
+		KUNIT_EXPECT_TRUE(test, swiotlb_free(dev, page, sizes[i]));
+		swiotlb_tbl_unmap_single(dev, odd, 512, DMA_TO_DEVICE, 0);
+	}
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 0);
+}
+
+/* Pools that are small, end within a segment, or begin between two granules */
+static void promised_size_fits(struct kunit *test)
+{
+	static const unsigned int slots[] = { 20, 64, 127, 128, 150, 300 };
+	static const size_t starts[] = { 0, PAGE_SIZE, 5 * PAGE_SIZE };
+	const struct granule_param *p = test->param_value;
+	const unsigned int mask = p->granule ? p->granule - 1 : 0;
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_512K, 1)), phys;
+	struct io_tlb_mem *mem = swiotlb_test_pool(test, dev, 512, 1);
+	const phys_addr_t start = mem->start;
+	unsigned int i, offset;
+	size_t size;
+
+	KUNIT_ASSERT_EQ(test, start % SZ_64K, 0);
+
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, p->min_align_mask), 0);
+	for (i = 0; i < ARRAY_SIZE(slots) * ARRAY_SIZE(starts); i++) {
+		swiotlb_init_io_tlb_mem(mem, start + starts[i % ARRAY_SIZE(starts)],
+					slots[i / ARRAY_SIZE(starts)], SWIOTLB_FORCE, true, 1);
+		size = swiotlb_max_granule_mapping_size(dev, mask);
+		KUNIT_EXPECT_LE(test, size, mem->nslabs * SZ_2K);
+		if (!mask)
+			KUNIT_EXPECT_EQ(test, size, dma_max_mapping_size(dev));
+		for (offset = 0; size && offset < SZ_64K; offset += 0xa00) {
+			phys = swiotlb_tbl_map_single(dev, data + offset, size, size, mask,
+						      DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+			KUNIT_ASSERT_NE_MSG(test, phys, (phys_addr_t)DMA_MAPPING_ERROR,
+					    "%zu bytes at %#x, pool of %lu slots at %pa", size,
+					    offset, mem->nslabs, &mem->start);
+			swiotlb_tbl_unmap_single(dev, phys, size, DMA_TO_DEVICE, 0);
+		}
+	}
+}
+
 /* Mappings of random sizes never overlap, and none changes the bytes of another one. */
 static void random_mappings_never_overlap(struct kunit *test)
 {
@@ -474,14 +718,20 @@ static struct kunit_case swiotlb_test_cases[] = {
 	KUNIT_CASE(unmap_without_sync_copies_nothing),
 	KUNIT_CASE(sync_copies_only_its_range),
 	KUNIT_CASE(sync_from_any_byte_of_slot),
+	KUNIT_CASE(sync_before_mapping_copies_nothing),
 	KUNIT_CASE(sync_copies_to_page_of_its_range),
 	KUNIT_CASE_PARAM(address_keeps_alignment, align_gen_params),
 	KUNIT_CASE(search_of_half_full_pool_ends),
 	KUNIT_CASE(search_finds_only_free_slot),
 	KUNIT_CASE(full_pool_fails_and_recovers),
 	KUNIT_CASE(areas_hold_whole_segments),
+	KUNIT_CASE(mappings_end_within_pool),
 	KUNIT_CASE(granules_are_not_shared),
 	KUNIT_CASE(padding_in_granules_is_cleared),
+	KUNIT_CASE_PARAM(granules_keep_address_and_neighbours, granule_gen_params),
+	KUNIT_CASE_PARAM(promised_size_fits, granule_gen_params),
+	KUNIT_CASE(coherent_memory_is_aligned_to_its_size),
+	KUNIT_CASE(empty_mapping_fails),
 	KUNIT_CASE(random_mappings_never_overlap),
 	{}
 };
