@@ -73,6 +73,7 @@ static void sync_before_mapping_copies_nothing(struct kunit *test)
 	struct device *dev = device_with_room(test);
 	u8 *data = swiotlb_test_buffer(test, SZ_16K, 1), *view;
 	dma_addr_t before, addr;
+	phys_addr_t phys;
 
 	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0xfff), 0);
 	/* In the slots before, memory before the buffer is mapped. */
@@ -90,6 +91,15 @@ static void sync_before_mapping_copies_nothing(struct kunit *test)
 	dma_unmap_single_attrs(dev, addr, SZ_4K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 	dma_unmap_single_attrs(dev, before, SZ_8K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_16K, 1));
+
+	/* The warning comes once. In a granule, the mapping does not begin in the first slot. */
+	phys = swiotlb_tbl_map_single(dev, virt_to_phys(data) + 0x1c00, SZ_4K, SZ_4K, SZ_4K - 1,
+				      DMA_BIDIRECTIONAL, 0);
+	KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
+	memset(phys_to_virt(phys) - 0xc00, 0x77, 0xc00 + SZ_4K);
+	swiotlb_sync_single_for_cpu(dev, phys - 0x100, 0x200, DMA_FROM_DEVICE);
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_16K, 1));
+	swiotlb_tbl_unmap_single(dev, phys, SZ_4K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 }
 
 static void pages_free(void *pages)
@@ -607,12 +617,17 @@ static void coherent_memory_is_aligned_to_its_size(struct kunit *test)
 		PAGE_SIZE, 2 * PAGE_SIZE, 3 * PAGE_SIZE, SZ_64K, SZ_128K, SZ_256K,
 	};
 	struct device *dev = device_with_room(test);
-	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_4K, 1)), odd;
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_16K, 1)), odd;
 	struct page *page;
 	unsigned int i;
 
 	if (!IS_ENABLED(CONFIG_DMA_RESTRICTED_POOL))
 		kunit_skip(test, "needs CONFIG_DMA_RESTRICTED_POOL");
+	/* The mask is for mappings. One that began at the third slot of the pool has gone. */
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0x3fff), 0);
+	odd = swiotlb_tbl_map_single(dev, data + 0x1000, 512, 512, SZ_16K - 1, DMA_TO_DEVICE, 0);
+	KUNIT_ASSERT_NE(test, odd, (phys_addr_t)DMA_MAPPING_ERROR);
+	swiotlb_tbl_unmap_single(dev, odd, 512, DMA_TO_DEVICE, 0);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		/* The next free slot is in the middle of a page. */
 		odd = swiotlb_tbl_map_single(dev, data, 512, 512, 0, DMA_TO_DEVICE, 0);
@@ -622,6 +637,16 @@ static void coherent_memory_is_aligned_to_its_size(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, page_to_phys(page) % roundup_pow_of_two(sizes[i]), 0);
 		KUNIT_EXPECT_TRUE(test, swiotlb_free(dev, page, sizes[i]));
 		swiotlb_tbl_unmap_single(dev, odd, 512, DMA_TO_DEVICE, 0);
+	}
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 0);
+
+	/* Each page of the pool can be allocated, and freed again. */
+	for (i = 0; i < TEST_SLABS * SZ_2K / PAGE_SIZE; i++)
+		KUNIT_EXPECT_NOT_NULL(test, swiotlb_alloc(dev, PAGE_SIZE));
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), TEST_SLABS);
+	while (i--) {
+		page = pfn_to_page(PHYS_PFN(dev->dma_io_tlb_mem->start) + i);
+		KUNIT_EXPECT_TRUE(test, swiotlb_free(dev, page, PAGE_SIZE));
 	}
 	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 0);
 }
