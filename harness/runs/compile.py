@@ -147,10 +147,14 @@ def compare(patch, variant, tree, targets, known):
 
 
 def link(patch, variant, tree, complete):
-    """Link the kernel of a variant, and its modules. `complete`: the tree has all options."""
+    """Link the kernel of a variant, and its modules. `complete`: the tree has all options of the part."""
     if variant.mode == "on":
-        kernel = variant.kernel if complete else lanes.known_to(tree, variant.kernel, USE)
-        return lanes.build(kernel, USE, f"{file_name(patch)}.{kernel.name}")
+        fragment = lanes.fragment(f"part-{variant.part}.config")
+        named = lanes.OPTION.findall(fragment.read_text(encoding="utf-8")) if complete and fragment.exists() else []
+        missing = sorted(set(named) - lanes.defined(lanes.kconfig(tree)))
+        if missing:
+            raise ui.Failure(f"{variant.name}: CONFIG_{missing[0]} is not to be had at the end of the part")
+        return lanes.build(lanes.known_to(tree, variant.kernel, USE), USE, f"{file_name(patch)}.{variant.kernel.name}")
     # W=1 as in compiled(), so that nothing is compiled again
     targets = ["W=1", "vmlinux", *(["modules"] if variant.mode == "module" else [])]
     log = paths.log_dir(USE) / f"{file_name(patch)}.{variant.name}.link.log"

@@ -182,12 +182,24 @@ class Compile(unittest.TestCase):
         builds.link("mm/a", self.variant, Path("/t"), False)
         builds.link("mm/a", builds.Variant(KERNELS[0], "mm", "module"), Path("/t"), True)
         self.assertEqual(self.targets, [["W=1", "vmlinux"], ["W=1", "vmlinux", "modules"]])
-        built = []
-        with mock.patch.multiple(lanes, known_to=lambda *_: "known", build=lambda kernel, use, name: built.append(kernel)):
-            with mock.patch.object(lanes, "known_to", lambda *_: KERNELS[1]):
-                for complete in (False, True):
-                    builds.link("mm/a", builds.Variant(KERNELS[0], "mm", "on"), Path("/t"), complete)
-        self.assertEqual(built, [KERNELS[1], KERNELS[0]])
+
+    def test_link_on(self):
+        """With the options that the tree has; at the end of a part, all of the part have to be there."""
+        built, kconfig, fragment = [], ["config A\n"], paths.OUT / "part-mm.config"
+        fragment.parent.mkdir(parents=True, exist_ok=True)
+        fragment.write_text("CONFIG_A=y\n# CONFIG_B is not set\n", encoding="ascii")
+        with mock.patch.multiple(lanes, known_to=lambda *_: "known", build=lambda kernel, use, name: built.append(kernel),
+                                 kconfig=lambda _: kconfig[0], fragment=lambda _: fragment):
+            variant = builds.Variant(KERNELS[0], "mm", "on")
+            builds.link("mm/a", variant, Path("/t"), False)
+            with self.assertRaisesRegex(ui.Failure, "CONFIG_B is not to be had"):
+                builds.link("mm/a", variant, Path("/t"), True)
+            self.assertEqual(built, ["known"])
+            kconfig[0] += "config B\n"
+            builds.link("mm/a", variant, Path("/t"), True)
+            fragment.unlink()
+            builds.link("mm/a", variant, Path("/t"), True)
+        self.assertEqual(built, ["known"] * 3)
 
 
 class Rules(unittest.TestCase):

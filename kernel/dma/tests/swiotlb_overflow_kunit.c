@@ -25,6 +25,7 @@
 #include <linux/string.h>
 #include <linux/swiotlb.h>
 #include <linux/swiotlb_overflow.h>
+#include <trace/events/kmem.h>
 #include <trace/events/swiotlb_overflow.h>
 
 #include "../swiotlb.h"
@@ -366,6 +367,49 @@ static void memory_is_reachable(struct kunit *test)
 	}
 	for (i = 0; i < ARRAY_SIZE(lengths); i++)
 		dma_unmap_single(dev, addr[i], lengths[i], DMA_TO_DEVICE);
+	kfree(dev->dma_range_map);
+	dev->dma_range_map = NULL;
+}
+
+static struct task_struct *zone_task;
+static unsigned int zone_allocs;
+
+static void zone_count(void *data, struct page *page, unsigned int order, gfp_t gfp, int type)
+{
+	zone_allocs += current == zone_task && order == get_order(SZ_64K);
+}
+
+/*
+ * All DMA addresses are 64 GB above those of memory, and the mask ends where the DMA zone does. Memory
+ * of a higher zone would be out of reach, and is not even tried.
+ */
+static void zone_follows_from_translated_mask(struct kunit *test)
+{
+	struct device *dev = full_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_64K, 1));
+	dma_addr_t addr;
+
+	if (!IS_ENABLED(CONFIG_ZONE_DMA) ||
+	    memblock_end_of_DRAM() - 1 <= DMA_BIT_MASK(zone_dma_bits))
+		kunit_skip(test, "needs memory above a DMA zone");
+	KUNIT_ASSERT_EQ(test, dma_direct_set_offset(dev, 0, 16ULL * SZ_4G, 4ULL * SZ_4G), 0);
+	*dev->dma_mask = 16ULL * SZ_4G + DMA_BIT_MASK(zone_dma_bits);
+	if (register_trace_mm_page_alloc(zone_count, NULL)) {
+		kfree(dev->dma_range_map);
+		dev->dma_range_map = NULL;
+		kunit_skip(test, "needs CONFIG_TRACEPOINTS");
+	}
+	zone_task = current;
+	zone_allocs = 0;
+	addr = swiotlb_map(dev, data, SZ_64K, DMA_TO_DEVICE, 0);
+	unregister_trace_mm_page_alloc(zone_count, NULL);
+	tracepoint_synchronize_unregister();
+	KUNIT_EXPECT_EQ(test, zone_allocs, 1);
+	KUNIT_EXPECT_FALSE(test, dma_mapping_error(dev, addr));
+	if (!dma_mapping_error(dev, addr)) {
+		KUNIT_EXPECT_LE(test, (u64)addr + SZ_64K - 1, (u64)*dev->dma_mask);
+		dma_unmap_single(dev, addr, SZ_64K, DMA_TO_DEVICE);
+	}
 	kfree(dev->dma_range_map);
 	dev->dma_range_map = NULL;
 }
@@ -998,6 +1042,7 @@ static struct kunit_case overflow_test_cases[] = {
 	KUNIT_CASE(lookup_ignores_other_devices),
 	KUNIT_CASE(pool_mapping_sets_no_class),
 	KUNIT_CASE_PARAM(memory_is_reachable, reach_gen_params),
+	KUNIT_CASE(zone_follows_from_translated_mask),
 	KUNIT_CASE(unreachable_memory_fails),
 	KUNIT_CASE(segment_boundary_is_not_crossed),
 	KUNIT_CASE(excluded_pools_never_overflow),
