@@ -178,7 +178,7 @@ static void v7s_test_suite_exit(struct kunit_suite *suite) { }
 
 static void v7s_test_need_faults(struct kunit *test)
 {
-	kunit_skip(test, "needs KPROBES, FUNCTION_ERROR_INJECTION and HAVE_FUNCTION_ARG_ACCESS_API");
+	kunit_skip(test, "needs KPROBES and FUNCTION_ERROR_INJECTION, with arguments");
 }
 #endif
 

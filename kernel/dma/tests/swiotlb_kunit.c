@@ -506,8 +506,8 @@ static void padding_in_granules_is_cleared(struct kunit *test)
 }
 
 /*
- * All combinations of what a device asks of an address, and of the granules of its IOMMU. What has to
- * hold is computed from the arguments and from the address only.
+ * All combinations of what a device asks of an address, and of the granules of its IOMMU. What has
+ * to hold is computed from the arguments and from the address only.
  */
 struct granule_param {
 	unsigned int min_align_mask;
@@ -552,6 +552,7 @@ static void map_one_in_granules(struct kunit *test, struct device *dev, u8 *data
 	const struct granule_param *p = test->param_value;
 	const phys_addr_t orig = virt_to_phys(data) + offset;
 	struct io_tlb_mem *mem = dev->dma_io_tlb_mem;
+	const size_t after = offset + size;
 	phys_addr_t phys, first, end;
 
 	memset(mem->vaddr, 0xee, mem->nslabs * SZ_2K);
@@ -583,7 +584,7 @@ static void map_one_in_granules(struct kunit *test, struct device *dev, u8 *data
 		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + offset, size, 1 + offset));
 	else
 		KUNIT_EXPECT_TRUE(test, memory_is(orig, orig + size, 0x77));
-	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + offset + size, SZ_4K, 1 + offset + size));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + after, SZ_4K, 1 + after));
 	swiotlb_test_fill(data + offset, size, 1 + offset);
 }
 

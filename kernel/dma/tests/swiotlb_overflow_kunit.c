@@ -380,8 +380,8 @@ static void zone_count(void *data, struct page *page, unsigned int order, gfp_t 
 }
 
 /*
- * All DMA addresses are 64 GB above those of memory, and the mask ends where the DMA zone does. Memory
- * of a higher zone would be out of reach, and is not even tried.
+ * All DMA addresses are 64 GB above those of memory, and the mask ends where the DMA zone does.
+ * Memory of a higher zone would be out of reach, and is not even tried.
  */
 static void zone_follows_from_translated_mask(struct kunit *test)
 {
