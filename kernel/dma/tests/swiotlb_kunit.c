@@ -651,7 +651,7 @@ static void coherent_memory_is_aligned_to_its_size(struct kunit *test)
 	for (i = 0; i < TEST_SLABS * SZ_2K / PAGE_SIZE; i++)
 		KUNIT_EXPECT_NOT_NULL(test, swiotlb_alloc(dev, PAGE_SIZE));
 	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), TEST_SLABS);
-	while (i--) {
+	for (i = 0; i < TEST_SLABS * SZ_2K / PAGE_SIZE; i++) {
 		page = pfn_to_page(PHYS_PFN(dev->dma_io_tlb_mem->start) + i);
 		KUNIT_EXPECT_TRUE(test, swiotlb_free(dev, page, PAGE_SIZE));
 	}
