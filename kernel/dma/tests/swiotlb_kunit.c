@@ -391,11 +391,13 @@ static void mappings_end_within_pool(struct kunit *test)
 	unsigned int i, f, n, unmapped;
 
 	KUNIT_ASSERT_NOT_NULL(test, found);
-	swiotlb_init_io_tlb_mem(mem, mem->start, 150, SWIOTLB_FORCE, true, 1);
 	for (i = 0; i < ARRAY_SIZE(sizes) * ARRAY_SIZE(first); i++) {
 		const size_t size = sizes[i / ARRAY_SIZE(first)].size;
 
 		f = first[i % ARRAY_SIZE(first)];
+		/* First a new pool, then one in which mappings of this size have gone */
+		if (!f)
+			swiotlb_init_io_tlb_mem(mem, mem->start, 150, SWIOTLB_FORCE, true, 1);
 		mem->areas[0].index = f;
 		for (n = 0; n < 256; n++) {
 			found[n] = swiotlb_tbl_map_single(dev, data, size, size, 0, DMA_TO_DEVICE,

@@ -653,14 +653,19 @@ static void claim_duration(struct kunit *test)
 /* No entry of the table is within reach of the mask. */
 static void mask_below_window_fails(struct kunit *test)
 {
+	struct page *page = virt_to_page(test_pages(test, SZ_4K));
+	struct iommu_table *tbl;
 	struct device *dev;
 	unsigned int i;
 
 	/* 32 bits end right below the first table, and 4 GB below the second one. */
 	for (i = 1; i <= 2; i++) {
-		dev = test_device(test, test_table(test, i * SZ_4G / SZ_4K, SZ_64M / SZ_4K, 0, 0),
-				  DMA_BIT_MASK(32));
+		tbl = test_table(test, i * SZ_4G / SZ_4K, SZ_64M / SZ_4K, 0, 0);
+		dev = test_device(test, tbl, DMA_BIT_MASK(32));
 		KUNIT_EXPECT_EQ(test, test_map_all_ways(test, dev), 0);
+		/* Also if the table is given, and not chosen by the mask */
+		KUNIT_EXPECT_EQ(test, iommu_map_page(dev, tbl, page, 0, SZ_4K, DMA_BIT_MASK(32),
+						     DMA_TO_DEVICE, 0), DMA_MAPPING_ERROR);
 		dev->coherent_dma_mask = DMA_BIT_MASK(64);
 		KUNIT_EXPECT_EQ(test, test_map_all_ways(test, dev), 6);
 	}
