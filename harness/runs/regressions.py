@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from harness import git, paths, report, ui
 from harness.runs import lanes, loop
 from harness.runs.choice import matching
+from harness.runs.mutants import crashed
 from harness.source import kbuild
 
 USE = "regressions"
@@ -119,14 +120,15 @@ def judged(fix, without_fix, with_fix):
         bad += [f"there is no case {name}" for name in fix.cases
                 if name.startswith(f"{suite}.") and not after.find(name)]
         for case in after.cases():
-            was = before.find(case.full)
+            was = before.find(case.full) or crashed(case.full, before, after)
             status = was.status if was else "missing"
             if case.full in fix.cases or status != case.status:
                 rows.append((fix.commit, case.full, status, case.status))
             if case.status == "failed":
                 bad.append(f"{case.full} fails with the fix")
             bad += surprise(fix, case.full, status)
-    if fix.crash and not any(before.find(name) for before in without_fix.values() for name in fix.cases):
+    if fix.crash and not any(before.find(name) or crashed(name, before, with_fix[suite])
+                             for suite, before in without_fix.items() for name in fix.cases):
         bad.append("the guest ended before any of the cases")
     return rows, [f"{fix.commit}: {why}" for why in bad]
 

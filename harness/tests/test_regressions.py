@@ -84,6 +84,11 @@ class Judged(unittest.TestCase):
         crashed.suites[0].cases = crashed.suites[0].cases[:2]
         self.assertEqual(self.judged(crashed, after, crash=True)[1], [])
         self.assertTrue(self.judged(crashed, after)[1])
+        # the guest ends before the case has said its name: its position tells which one it was
+        unnamed = console({"first": "ok"}, end=False, planned=3)
+        self.assertEqual(unnamed.suites[0].cases[1].name, "case 2 of 3")
+        rows, bad = self.judged(unnamed, after, crash=True)
+        self.assertEqual((rows[0], bad), (("mm/fix", "s.a", "failed", "passed"), []))
         self.assertIn("mm/fix: s: the guest does not crash without the fix",
                       self.judged({"first": "ok", "a": "not ok", "b": "ok"}, after, crash=True)[1])
         early = console({"first": "ok"}, end=False, planned=3)
