@@ -4,9 +4,11 @@
  *
  * direct:  a device that reaches all of memory
  * hit:     a device with a 32-bit mask and buffers above 4 GB, while the pool has room
- * over:    the same while the pool is full, with 1 to 4096 buffers outstanding; the oldest is next
+ * over:    the same while the pool is full, with 1 to 4096 buffers outstanding, of 512 bytes also with
+ *          as many as fit into 1 GB; the oldest is next
  *   map, unmap: DMA_BIDIRECTIONAL, so that each copies the whole buffer
  *   sync:       dma_sync_single_for_cpu() of 64 bytes
+ *   other:      the sync of another device, which has one buffer
  *   unmap_all:  the unmap, and what it leaves to RCU, workqueues and others to do
  *   failed:     maps that failed; there are no costs then, and the case is skipped
  *   bytes:      memory taken by a map, on average of 4096
@@ -43,7 +45,9 @@
 
 #define POOL_SLOTS	512
 #define SLOT		SZ_2K
-#define MOST		4096		/* buffers outstanding */
+#define MOST		4096		/* buffers outstanding, of any size */
+#define MANY_SIZE	512
+#define MANY		524288		/* buffers outstanding, of MANY_SIZE */
 #define COUNT		1024		/* that an average is taken of */
 #define WARM		512		/* maps that use up what is left in slabs */
 #define MOST_FILLERS	(64 * POOL_SLOTS)
@@ -56,19 +60,21 @@
 struct cost {
 	u64 map;
 	u64 sync;
+	u64 other;
 	u64 unmap;
 	unsigned int count;
 	unsigned int failed;
 };
 
-static const size_t sizes[] __initconst = { 64, 512, SZ_4K, SZ_64K };
-static const unsigned int outstanding[] __initconst = { 1, 64, 1024, MOST };
+static const size_t sizes[] __initconst = { 64, MANY_SIZE, SZ_4K, SZ_64K };
+static const unsigned int outstanding[] __initconst = { 1, 64, 1024, MOST, 65536, MANY };
 
-enum dev_kind { DIRECT, BOUNCED, ALIGNED, FILLER, USERS };
+enum dev_kind { DIRECT, BOUNCED, ALIGNED, OTHER, FILLER, USERS };
 
 static struct platform_device *users[USERS] __initdata;
-static dma_addr_t buffers[MOST + WARM] __initdata;
+static dma_addr_t *buffers __initdata;
 static dma_addr_t *fillers __initdata;
+static dma_addr_t others_buffer __initdata = DMA_MAPPING_ERROR;
 static unsigned int nr_fillers __initdata, pool_slots __initdata = POOL_SLOTS;
 static void *source __initdata;		/* above 4 GB */
 static u64 clock_cost __initdata;	/* of reading the clock */
@@ -163,6 +169,12 @@ static void __init run(struct device *dev, size_t size, unsigned int many, unsig
 		start = ktime_get_ns();
 		dma_sync_single_for_cpu(dev, *oldest, SYNC, DMA_BIDIRECTIONAL);
 		cost->sync += since(start);
+		if (others_buffer != DMA_MAPPING_ERROR) {
+			start = ktime_get_ns();
+			dma_sync_single_for_cpu(&users[OTHER]->dev, others_buffer, SYNC,
+						DMA_BIDIRECTIONAL);
+			cost->other += since(start);
+		}
 		start = ktime_get_ns();
 		unmap(dev, *oldest, size);
 		cost->unmap += since(start);
@@ -185,8 +197,18 @@ static void __init show_cost(const char *test, const char *suffix, const struct 
 	show(test, name, cost->map, cost->count, "ns");
 	snprintf(name, sizeof(name), "%s_sync%s", test, suffix);
 	show(test, name, cost->sync, cost->count, "ns");
+	if (cost->other) {
+		snprintf(name, sizeof(name), "%s_other%s", test, suffix);
+		show(test, name, cost->other, cost->count, "ns");
+	}
 	snprintf(name, sizeof(name), "%s_unmap%s", test, suffix);
 	show(test, name, cost->unmap, cost->count, "ns");
+}
+
+/* Whether so many buffers of a size are measured. */
+static bool __init measured(size_t size, unsigned int many)
+{
+	return many <= MOST || size == MANY_SIZE;
 }
 
 static void __init bench_pool(enum dev_kind kind, const char *what, size_t size)
@@ -208,14 +230,14 @@ static void __init bench_memory(const char *test, size_t size)
 	unsigned int i, failed = 0;
 	char name[32];
 
-	for (i = 0; i < ARRAY_SIZE(buffers); i++) {
+	for (i = 0; i < MOST + WARM; i++) {
 		if (i == WARM)
 			before = free_memory();
 		buffers[i] = map(dev, source, size);
 		failed += !!dma_mapping_error(dev, buffers[i]);
 	}
 	after = free_memory();
-	for (i = 0; i < ARRAY_SIZE(buffers); i++)
+	for (i = 0; i < MOST + WARM; i++)
 		if (!dma_mapping_error(dev, buffers[i]))
 			unmap(dev, buffers[i], size);
 	if (failed)
@@ -232,13 +254,19 @@ static unsigned int __init bench_overflow(size_t size, struct cost *costs)
 
 	snprintf(test, sizeof(test), "over_%zu", size);
 	bench_memory(test, size);
+	others_buffer = map(&users[OTHER]->dev, source, size);
 	for (i = 0; i < ARRAY_SIZE(outstanding); i++) {
+		if (!measured(size, outstanding[i]))
+			continue;
 		run(&users[BOUNCED]->dev, size, outstanding[i], COUNT, &costs[i]);
 		failed += costs[i].failed;
 		snprintf(name, sizeof(name), "_%u", outstanding[i]);
 		if (!costs[i].failed)
 			show_cost(test, name, &costs[i]);
 	}
+	if (others_buffer != DMA_MAPPING_ERROR)
+		unmap(&users[OTHER]->dev, others_buffer, size);
+	others_buffer = DMA_MAPPING_ERROR;
 	snprintf(name, sizeof(name), "%s_failed", test);
 	show(test, name, failed, 1, "maps");
 	if (failed)
@@ -362,12 +390,13 @@ static s64 __init least_work(size_t size, unsigned int many, unsigned int count,
 static void __init bench_deferred(const char *test, size_t size, unsigned int many,
 				  const struct cost *cost, s64 alone)
 {
-	u64 unmaps = div_u64(cost->unmap * MOST, COUNT);
-	s64 work = least_work(size, many, MOST, 2) - alone;
+	unsigned int count = max_t(unsigned int, many, MOST);
+	u64 unmaps = div_u64(cost->unmap * count, COUNT);
+	s64 work = least_work(size, many, count, 2) - alone;
 	char name[32];
 
 	snprintf(name, sizeof(name), "over_%zu_unmap_all_%u", size, many);
-	show(test, name, unmaps + max(work, 0LL), MOST, "ns");
+	show(test, name, unmaps + max(work, 0LL), count, "ns");
 }
 
 static int __init calibrate(void)
@@ -434,7 +463,8 @@ static void __init bench_later(struct cost (*costs)[ARRAY_SIZE(outstanding)])
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		snprintf(test, sizeof(test), "unmap_all_%zu", sizes[i]);
 		for (j = 0; j < ARRAY_SIZE(outstanding) && good; j++)
-			bench_deferred(test, sizes[i], outstanding[j], &costs[i][j], alone);
+			if (measured(sizes[i], outstanding[j]))
+				bench_deferred(test, sizes[i], outstanding[j], &costs[i][j], alone);
 		if (costs)
 			ktap_result(test, good);
 		else
@@ -493,7 +523,8 @@ static int __init bench_init(void)
 
 	source = (void *)__get_free_pages(GFP_KERNEL | __GFP_ZERO, order);
 	fillers = vmalloc_array(MOST_FILLERS, sizeof(*fillers));
-	err = source && fillers ? add_users() : -ENOMEM;
+	buffers = vmalloc_array(MANY, sizeof(*buffers));
+	err = source && fillers && buffers ? add_users() : -ENOMEM;
 	if (!err && upper_32_bits(virt_to_phys(source)) == 0)
 		err = -EINVAL;
 	if (!err) {
@@ -504,6 +535,7 @@ static int __init bench_init(void)
 	}
 	for (i = 0; i < USERS; i++)
 		platform_device_unregister(users[i]);
+	vfree(buffers);
 	vfree(fillers);
 	if (source)
 		free_pages((unsigned long)source, order);

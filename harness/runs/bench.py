@@ -83,7 +83,7 @@ def folder(arch, side):
 def build(arch, side, tree):
     """Build one side's kernel and the modules for it; returns the modules."""
     log = paths.log_dir(USE) / f"{arch}-{side}"
-    names = ["common", arch] if side in SIDES else ["common", arch, "newer"]
+    names = ["common", arch, side if side in SIDES else "newer"]
     fragments = [paths.base_dir() / USE / f"{name}.config" for name in names]
     kernel.build(tree, folder(arch, side), arch, [path for path in fragments if path.exists()], log, "modules")
     work = kernel.modules(tree, folder(arch, side), arch, SOURCE, f"{log}.modules.log",
