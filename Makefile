@@ -2,7 +2,7 @@
 #
 # The front door. The work is done in harness/; variables go there through the environment.
 
-COMMANDS := run test shell series verify am edit absorb part check mutants regressions litmus torture devices ddw bench \
+COMMANDS := run test shell series verify am edit absorb part check mutants mutation regressions litmus torture devices ddw bench \
 	verdicts clean
 
 help:
@@ -21,6 +21,8 @@ help:
 	@echo 'make check     every patch by itself: builds, warnings, checkpatch, sparse, kernel-doc, docutils'
 	@echo '               (PATCHES="swiotlb/* v7s/range")'
 	@echo 'make mutants   break each property on purpose and see that its test notices (MUTANTS="v7s/*")'
+	@echo 'make mutation  break every condition, operator, constant and statement of a part, one at a time (PART=swiotlb,'
+	@echo '               LINES="swiotlb_map:*")'
 	@echo 'make regressions  take each fix out, and see that its test fails (FIX=v7s/range)'
 	@echo 'make litmus    run the litmus tests, and hold them against the code that they model'
 	@echo 'make torture   bounce buffers under load, every byte checked, with KCSAN too (DURATION=120)'

@@ -7,13 +7,13 @@ import signal
 import sys
 
 from harness import paths, ui
-from harness.runs import (bench, check, ddw, devices, kunit, litmus, mutants, regressions, run, shell, test, verdicts,
-                          verify)
+from harness.runs import (bench, check, ddw, devices, kunit, litmus, mutants, mutation, regressions, run, shell, test,
+                          verdicts, verify)
 from harness.series import am, edit, part
 
 # What is made below OUT and can be made again; a contributor's work trees (edit, part) are not.
-MADE = ("bench", "build", "check", "ddw", "devices", "guest", "kunit", "log", "mutants", "regressions", "report",
-        "shell", "tree", "verdicts")
+MADE = ("bench", "build", "check", "ddw", "devices", "guest", "kunit", "log", "mutants", "mutation", "regressions",
+        "report", "shell", "tree", "verdicts")
 
 
 def clean():
@@ -44,6 +44,7 @@ COMMANDS = {
     "torture": (kunit.cmd_torture, BUILDS),
     "check": (check.cmd_check, BUILDS),
     "mutants": (mutants.cmd_mutants, BUILDS),
+    "mutation": (mutation.cmd_mutation, BUILDS),
     "litmus": (litmus.cmd_litmus, None),
     "regressions": (regressions.cmd_regressions, BUILDS),
     "verdicts": (verdicts.cmd_verdicts, None),

@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`make mutation`: break every condition, comparison, operator, constant and statement of a part's files, one at a
+time, and see that its suites notice; see series/mutation.py. series/<part>/mutation.toml says where, and which mutants
+make no difference, and why.
+
+All mutants are in one kernel, and each boot is one of them. PART=swiotlb chooses the part, and LINES='swiotlb_map:*'
+the mutants.
+"""
+
+import concurrent.futures
+import os
+import re
+import tomllib
+
+from harness import paths, report, ui
+from harness.runs import lanes, loop
+from harness.runs.choice import matching
+from harness.series import mutation
+from harness.source import kbuild
+
+USE = "mutation"
+TIMEOUT = 120           # seconds; the suites take a few, and a mutant may well hang
+TRIES = 12              # builds, each without the mutants that the compiler refused in the one before
+SWITCHED = f"""
+unsigned int {mutation.SWITCH};
+
+static int __init mutation_setup(char *text)
+{{
+	return kstrtouint(text, 0, &{mutation.SWITCH});
+}}
+early_param("{mutation.SWITCH}", mutation_setup);
+"""
+REFUSED = re.compile(r"^(?:\S*/)?((?:kernel|mm|drivers|include|arch)/\S+?):(\d+):\d+: error: ", re.M)
+
+
+def plans(top):
+    """{part: what its mutation.toml says}."""
+    found = {path.parent.name: tomllib.loads(path.read_text(encoding="utf-8"))
+             for path in sorted(top.glob("series/*/mutation.toml"))}
+    for part, plan in found.items():
+        wrong = set(plan) ^ {"lane", "glob", "switch", "file", "equivalent"}
+        if wrong:
+            raise ui.Failure(f"series/{part}/mutation.toml: {sorted(wrong)[0]} is missing or unknown",
+                             "compare with the comment at its top")
+    return found
+
+
+def plan_of(top):
+    """The plan of the part that PART= names, or of the only one."""
+    known = plans(top)
+    part = os.environ.get("PART") or next(iter(known), "")
+    if part not in known:
+        raise ui.Failure(f"there is no series/{part}/mutation.toml", f"use PART={' or '.join(known)}")
+    return known[part]
+
+
+def instrument(tree, plan, originals, drop):
+    """Write the files with their mutants into the work tree; {path: mutants}."""
+    mutants, where = [], {}
+    for file in plan["file"]:
+        path = file["path"]
+        originals.setdefault(path, (tree / path).read_text(encoding="utf-8"))
+        text, where[path] = mutation.rewrite(originals[path], file.get("functions"), file.get("skip", ()), mutants, drop)
+        lines = text.split("\n")
+        last = max(index for index, line in enumerate(lines) if line.startswith("#include"))
+        lines[last] += f"\nextern unsigned int {mutation.SWITCH};"
+        for mutant in where[path]:
+            mutant.line += mutant.line > last
+        (tree / path).write_text("\n".join(lines) + (SWITCHED if path == plan["switch"] else ""), encoding="utf-8")
+    return where
+
+
+def refused(log, where):
+    """The names of the mutants in whose lines the compiler found errors."""
+    lines = {(path, mutant.line): mutant.name for path, mutants in where.items() for mutant in mutants}
+    return {lines[path, int(number)] for path, number in REFUSED.findall(log) if (path, int(number)) in lines}
+
+
+def build(tree, kernel, plan):
+    """A kernel with all mutants that are C; those, and how many are not."""
+    originals, drop = {}, set()
+    for _ in range(TRIES):
+        where = instrument(tree, plan, originals, drop)
+        try:
+            lanes.build(kernel, USE)
+            return [mutant for mutants in where.values() for mutant in mutants], len(drop)
+        except ui.Failure as failure:
+            text = failure.log.read_text(encoding="utf-8", errors="replace") if failure.log else ""
+            found = refused(text, where) - drop
+            if not found:
+                raise
+            drop |= found
+    raise ui.Failure(f"the compiler refuses more mutants after {TRIES} builds", "read the last log",
+                     paths.log_dir(USE) / f"{kernel.name}.build.log")
+
+
+def survives(lane, plan, mutant):
+    """Boot one mutant; whether no case noticed."""
+    name = f"mutant-{mutant.number}"
+    changed = lanes.Lane(**{**vars(lane), "boot": [*lane.boot, f"{mutation.SWITCH}={mutant.number}"]})
+    result = lanes.boot(changed, USE, plan["glob"], name, TIMEOUT)
+    return not report.judge(result, suites_of(lane, plan), lane.may_skip).count("failed")
+
+
+def suites_of(lane, plan):
+    """The suites of a lane that the plan's glob chooses."""
+    prefix = plan["glob"].rstrip("*")
+    return {suite: count for suite, count in lane.suites.items() if suite.startswith(prefix)}
+
+
+def unknown(plan, mutants):
+    """Names in the list of equivalent mutants that no mutant has."""
+    return sorted(set(plan["equivalent"]) - {mutant.name for mutant in mutants})
+
+
+def cmd_mutation():
+    """One build, one boot with no mutant, which has to pass, and one boot for each."""
+    plan = plan_of(paths.TOP)
+    lane = lanes.load().get(plan["lane"])
+    if not lane:
+        raise ui.Failure(f"mutation.toml wants lane {plan['lane']}, which does not exist", "see lanes.toml")
+    steps, composed = loop.begin("mutation", 3, kbuild.packages([lane.kernel.arch]), paths.tree_dir(USE))
+    try:
+        with steps.step(f"build {lane.kernel.name} with its mutants"):
+            mutants, invalid = build(paths.tree_dir(USE), lane.kernel, plan)
+    finally:
+        composed.checkout(composed.tip, paths.tree_dir(USE))
+    stale = unknown(plan, mutants)
+    if stale:
+        raise ui.Failure(f"there is no mutant `{stale[0]}`", "take it out of mutation.toml, or write it as it is now")
+    chosen = [mutant for mutant in mutants if mutant.name in matching("LINES", [one.name for one in mutants], "mutant")
+              and mutant.name not in plan["equivalent"]]
+    with steps.step("boot without a mutant"):
+        if survives(lane, plan, mutation.Mutant(0, "", "")) is False:
+            raise ui.Failure(f"lane {lane.name} fails before anything is broken", "make test",
+                             paths.log_dir(USE) / "mutant-0.console.log")
+    survived = []
+    with steps.step(f"boot {len(chosen)} mutants; {invalid} more are no C, {len(plan['equivalent'])} make no difference"):
+        with concurrent.futures.ThreadPoolExecutor(kbuild.jobs()) as pool:
+            ways = {pool.submit(survives, lane, plan, mutant): mutant for mutant in chosen}
+            for count, done in enumerate(concurrent.futures.as_completed(ways), 1):
+                if done.result():
+                    survived.append(ways[done])
+                    ui.say(f"  survived, {count} of {len(chosen)}: {ways[done].name}")
+                elif not count % 50:
+                    ui.say(f"  {count} of {len(chosen)}")
+    for mutant in sorted(survived, key=lambda one: one.number):
+        ui.say(f"survived: {mutant.number} {mutant.name}")
+    ui.say(f"{len(chosen) - len(survived)} killed, {len(survived)} survived, {invalid} no C, "
+           f"{len(plan['equivalent'])} without a difference")
+    return bool(survived)
