@@ -8,12 +8,19 @@
 
 #include <linux/compiler.h>
 #include <linux/device.h>
+#include <linux/dma-direction.h>
 #include <linux/types.h>
 #include <asm/barrier.h>
 
 #ifdef CONFIG_SWIOTLB_OVERFLOW
 
 bool swiotlb_overflow_find(struct device *dev, phys_addr_t paddr);
+void swiotlb_overflow_sync_for_device(struct device *dev, phys_addr_t tlb_addr, size_t size,
+				      enum dma_data_direction dir);
+void swiotlb_overflow_sync_for_cpu(struct device *dev, phys_addr_t tlb_addr, size_t size,
+				   enum dma_data_direction dir);
+void swiotlb_overflow_unmap(struct device *dev, phys_addr_t tlb_addr, size_t size,
+			    enum dma_data_direction dir, unsigned long attrs);
 
 /**
  * has_swiotlb_overflow() - whether an address may lie in a transient bounce buffer
@@ -60,6 +67,24 @@ static inline bool has_swiotlb_overflow(struct device *dev)
 static inline bool is_swiotlb_overflow(struct device *dev, phys_addr_t paddr)
 {
 	return false;
+}
+
+static inline void
+swiotlb_overflow_sync_for_device(struct device *dev, phys_addr_t tlb_addr, size_t size,
+				 enum dma_data_direction dir)
+{
+}
+
+static inline void
+swiotlb_overflow_sync_for_cpu(struct device *dev, phys_addr_t tlb_addr, size_t size,
+			      enum dma_data_direction dir)
+{
+}
+
+static inline void
+swiotlb_overflow_unmap(struct device *dev, phys_addr_t tlb_addr, size_t size,
+		       enum dma_data_direction dir, unsigned long attrs)
+{
 }
 
 #endif /* CONFIG_SWIOTLB_OVERFLOW */

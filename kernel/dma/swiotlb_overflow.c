@@ -35,12 +35,17 @@
 #include <linux/atomic.h>
 #include <linux/bitops.h>
 #include <linux/cache.h>
-#include <linux/dma-mapping.h>
+#include <linux/cpuhotplug.h>
+#include <linux/dma-direct.h>
+#include <linux/dma-map-ops.h>
+#include <linux/export.h>
 #include <linux/gfp.h>
 #include <linux/hash.h>
 #include <linux/init.h>
 #include <linux/kernel.h>
 #include <linux/local_lock.h>
+#include <linux/log2.h>
+#include <linux/memblock.h>
 #include <linux/percpu.h>
 #include <linux/rculist.h>
 #include <linux/rcupdate.h>
@@ -55,8 +60,6 @@
 #define CREATE_TRACE_POINTS
 #include <trace/events/swiotlb_overflow.h>
 
-/* About one buffer per hash chain with 4096 buffers; with 64-bit pointers the table takes 32 KB. */
-#define HASH_BITS	12
 #define LOCK_BITS	6
 
 /* Descriptors that share a grace period. Up to RETIRED_BATCH - 1 descriptors wait on each CPU. */
@@ -67,12 +70,15 @@ const char * const swiotlb_overflow_failure_names[OVERFLOW_FAILURES] = {
 	[OVERFLOW_FAIL_POOL]	= "pool",
 	[OVERFLOW_FAIL_SIZE]	= "size",
 	[OVERFLOW_FAIL_CAP]	= "cap",
+	[OVERFLOW_FAIL_ZONE]	= "zone",
 	[OVERFLOW_FAIL_SHARE]	= "device_share",
 	[OVERFLOW_FAIL_MEMORY]	= "memory",
 	[OVERFLOW_FAIL_REACH]	= "reach",
 };
 
-static struct hlist_head overflow_table[1 << HASH_BITS] __read_mostly;
+/* There are as many hash chains as buffers under the highest limit, see overflow_init_table(). */
+static struct hlist_head *overflow_table __ro_after_init;
+static unsigned int overflow_hash_bits __ro_after_init;
 
 /*
  * Lock i protects the hash chains whose index modulo ARRAY_SIZE(overflow_locks) is i. Maps and
@@ -85,17 +91,7 @@ static struct {
 	[0 ... (1 << LOCK_BITS) - 1] = { .lock = __SPIN_LOCK_UNLOCKED(overflow_locks.lock) },
 };
 
-/*
- * Descriptors that are off the hash chains and for which no grace period has started. The lock
- * disables interrupts because buffers may be unmapped in hard IRQ context.
- */
-struct overflow_retired {
-	local_lock_t			lock;
-	unsigned int			count;
-	struct swiotlb_overflow_buf	*first;
-};
-
-static DEFINE_PER_CPU(struct overflow_retired, overflow_retired) = {
+DEFINE_PER_CPU(struct swiotlb_overflow_retired, swiotlb_overflow_retired) = {
 	.lock = INIT_LOCAL_LOCK(lock),
 };
 
@@ -103,7 +99,7 @@ DEFINE_PER_CPU(struct swiotlb_overflow_stats, swiotlb_overflow_stats);
 
 static unsigned int overflow_hash(phys_addr_t addr, unsigned int class)
 {
-	return hash_64(addr >> class, HASH_BITS);
+	return hash_64(addr >> class, overflow_hash_bits);
 }
 
 static spinlock_t *overflow_lock(unsigned int hash)
@@ -156,7 +152,7 @@ static void swiotlb_overflow_retire(struct swiotlb_overflow_buf *buf)
 {
 	unsigned int hash = overflow_hash(buf->start, buf->class);
 	struct swiotlb_overflow_buf *batch = NULL;
-	struct overflow_retired *retired;
+	struct swiotlb_overflow_retired *retired;
 	unsigned long flags;
 
 	spin_lock_irqsave(overflow_lock(hash), flags);
@@ -165,8 +161,8 @@ static void swiotlb_overflow_retire(struct swiotlb_overflow_buf *buf)
 	smp_mb();	/* pairs with has_swiotlb_overflow(), see above */
 	swiotlb_overflow_free_memory(buf);
 
-	local_lock_irqsave(&overflow_retired.lock, flags);
-	retired = this_cpu_ptr(&overflow_retired);
+	local_lock_irqsave(&swiotlb_overflow_retired.lock, flags);
+	retired = this_cpu_ptr(&swiotlb_overflow_retired);
 	buf->retired = retired->first;
 	retired->first = buf;
 	if (++retired->count == RETIRED_BATCH) {
@@ -174,7 +170,7 @@ static void swiotlb_overflow_retire(struct swiotlb_overflow_buf *buf)
 		retired->first = NULL;
 		retired->count = 0;
 	}
-	local_unlock_irqrestore(&overflow_retired.lock, flags);
+	local_unlock_irqrestore(&swiotlb_overflow_retired.lock, flags);
 	if (batch)
 		call_rcu(&batch->rcu, overflow_free_retired);
 }
@@ -222,6 +218,7 @@ bool swiotlb_overflow_find(struct device *dev, phys_addr_t paddr)
 {
 	return swiotlb_overflow_lookup(dev, paddr);
 }
+EXPORT_SYMBOL_GPL(swiotlb_overflow_find);
 
 static void overflow_copy(const struct swiotlb_overflow_buf *buf, size_t offset, size_t size,
 			  enum dma_data_direction dir)
@@ -235,25 +232,51 @@ static void overflow_copy(const struct swiotlb_overflow_buf *buf, size_t offset,
 	swiotlb_copy(buf->orig_addr + offset, buf->vaddr + buf->offset + offset, size, dir);
 }
 
+static void overflow_sync(struct device *dev, phys_addr_t tlb_addr, size_t size,
+			  enum dma_data_direction dir)
+{
+	struct swiotlb_overflow_buf *buf = swiotlb_overflow_lookup(dev, tlb_addr);
+
+	if (buf)
+		overflow_copy(buf, tlb_addr - buf->start, size, dir);
+}
+
 /**
- * swiotlb_overflow_bounce() - copy between a transient buffer and the mapped memory
+ * swiotlb_overflow_sync_for_device() - copy to a transient buffer
  * @dev:	device of the mapping
  * @tlb_addr:	physical address in the buffer at which the copy starts
  * @size:	in bytes; bytes beyond the mapping are not copied, with a warning
- * @dir:	DMA_TO_DEVICE: to the buffer, DMA_FROM_DEVICE: from the buffer
+ * @dir:	direction of the mapping; DMA_FROM_DEVICE: does not copy
  *
  * Call has_swiotlb_overflow() first. Does nothing if @tlb_addr is not in a transient buffer of
  * @dev.
  *
  * Context: any; the caller owns the mapping.
  */
-void swiotlb_overflow_bounce(struct device *dev, phys_addr_t tlb_addr, size_t size,
-			     enum dma_data_direction dir)
+void swiotlb_overflow_sync_for_device(struct device *dev, phys_addr_t tlb_addr, size_t size,
+				      enum dma_data_direction dir)
 {
-	struct swiotlb_overflow_buf *buf = swiotlb_overflow_lookup(dev, tlb_addr);
+	if (dir != DMA_FROM_DEVICE)
+		overflow_sync(dev, tlb_addr, size, DMA_TO_DEVICE);
+}
 
-	if (buf)
-		overflow_copy(buf, tlb_addr - buf->start, size, dir);
+/**
+ * swiotlb_overflow_sync_for_cpu() - copy from a transient buffer
+ * @dev:	device of the mapping
+ * @tlb_addr:	physical address in the buffer at which the copy starts
+ * @size:	in bytes; bytes beyond the mapping are not copied, with a warning
+ * @dir:	direction of the mapping; DMA_TO_DEVICE: does not copy
+ *
+ * Call has_swiotlb_overflow() first. Does nothing if @tlb_addr is not in a transient buffer of
+ * @dev.
+ *
+ * Context: any; the caller owns the mapping.
+ */
+void swiotlb_overflow_sync_for_cpu(struct device *dev, phys_addr_t tlb_addr, size_t size,
+				   enum dma_data_direction dir)
+{
+	if (dir != DMA_TO_DEVICE)
+		overflow_sync(dev, tlb_addr, size, DMA_FROM_DEVICE);
 }
 
 /**
@@ -274,7 +297,6 @@ void swiotlb_overflow_unmap(struct device *dev, phys_addr_t tlb_addr, size_t siz
 			    enum dma_data_direction dir, unsigned long attrs)
 {
 	struct swiotlb_overflow_buf *buf = swiotlb_overflow_lookup(dev, tlb_addr);
-	size_t memory;
 
 	if (!buf)
 		return;
@@ -283,10 +305,8 @@ void swiotlb_overflow_unmap(struct device *dev, phys_addr_t tlb_addr, size_t siz
 		return;
 	if (!(attrs & DMA_ATTR_SKIP_CPU_SYNC) && dir != DMA_TO_DEVICE)
 		overflow_copy(buf, 0, size, DMA_FROM_DEVICE);
-	memory = buf->memory;
-	trace_swiotlb_overflow_free(dev, tlb_addr, buf->size, memory);
+	trace_swiotlb_overflow_free(dev, tlb_addr, buf->size, buf->memory);
 	swiotlb_overflow_retire(buf);
-	swiotlb_overflow_uncharge(dev, memory);
 	this_cpu_inc(swiotlb_overflow_stats.unmapped);
 }
 
@@ -301,90 +321,116 @@ static phys_addr_t overflow_fail(struct device *dev, size_t size,
 	trace_swiotlb_overflow_fail(dev, size, reason);
 	if (!(attrs & DMA_ATTR_NO_WARN))
 		dev_warn_ratelimited(dev,
-				     "swiotlb buffer is full (sz: %zu bytes), total %lu (slots), used %lu (slots), overflow %ld of %lu (bytes), this device %ld of %lu (bytes): %s\n",
+				     "swiotlb buffer is full (sz: %zu bytes), total %lu (slots), used %lu (slots), overflow %ld of %lu (bytes), this device %ld (bytes): %s\n",
 				     size, mem->nslabs, swiotlb_mem_used(mem),
 				     atomic_long_read(&limits->bytes), READ_ONCE(limits->cap),
-				     atomic_long_read(&dev->dma_overflow_bytes),
-				     READ_ONCE(limits->device_cap), reason);
+				     atomic_long_read(&dev->dma_overflow_bytes), reason);
 	return (phys_addr_t)DMA_MAPPING_ERROR;
 }
 
 static enum swiotlb_overflow_failure
-overflow_alloc(struct swiotlb_overflow_buf *buf, size_t alloc_size, unsigned int alloc_align_mask,
-	       bool decrypted, gfp_t gfp)
+overflow_alloc(struct swiotlb_overflow_buf *buf, unsigned int alloc_align_mask, gfp_t gfp)
 {
-	size_t align = swiotlb_overflow_layout(buf, alloc_size, alloc_align_mask, decrypted);
+	/*
+	 * All of a pool is decrypted, also for devices that could do without, as on a host with SME.
+	 * An IOMMU accesses memory as the device needs it.
+	 */
+	bool decrypted = force_dma_unencrypted(buf->dev) ||
+			 (!alloc_align_mask && buf->dev->dma_io_tlb_mem->decrypted);
 	enum swiotlb_overflow_failure why;
+	struct swiotlb_layout layout;
 
-	why = swiotlb_overflow_charge(buf->dev, buf->memory);
-	if (why != OVERFLOW_OK)
-		return why;
-	why = swiotlb_overflow_alloc_memory(buf, align, decrypted, gfp);
-	if (why != OVERFLOW_OK) {
-		swiotlb_overflow_uncharge(buf->dev, buf->memory);
-		return why;
-	}
-	buf->class = max_t(unsigned int, IO_TLB_SHIFT,
-			   fls64(buf->start ^ (buf->start + buf->size - 1)));
-	return OVERFLOW_OK;
+	swiotlb_layout(buf->dev, buf->orig_addr, buf->size, alloc_align_mask, &layout);
+	if (layout.align_bits + layout.size > IO_TLB_SEGSIZE << IO_TLB_SHIFT)
+		return OVERFLOW_FAIL_SIZE;
+	why = swiotlb_overflow_alloc_memory(buf, &layout, decrypted, alloc_align_mask, gfp);
+	if (why == OVERFLOW_OK)
+		buf->class = max_t(unsigned int, IO_TLB_SHIFT,
+				   fls64(buf->start ^ (buf->start + buf->size - 1)));
+	return why;
 }
 
 /**
  * swiotlb_overflow_map() - map to a transient buffer because the pool is full
  * @dev:		device of the mapping
  * @orig_addr:		physical address of the memory to map
- * @mapping_size:	bytes to bounce
- * @alloc_size:		bytes that the device can see, at least @mapping_size
- * @alloc_align_mask:	alignment of the memory that the device can see, minus one
- * @decrypted:		the device needs decrypted memory
+ * @mapping_size:	in bytes
+ * @alloc_align_mask:	granule of the IOMMU, minus one; 0 without an IOMMU
  * @attrs:		DMA_ATTR_NO_WARN: do not log a failure
  *
- * The buffer is filled in each direction, and the rest of its memory is zero. There is no buffer
- * for a device with a restricted pool or without a pool, nor where the host accesses the pool by
- * another address (swiotlb_unencrypted_base).
+ * The buffer is filled in each direction, and the rest of its memory is zero.
  *
  * Context: any context in which a spinlock_t can be taken; does not wait for memory.
  * Return: physical address of the mapping, or DMA_MAPPING_ERROR.
  */
 phys_addr_t swiotlb_overflow_map(struct device *dev, phys_addr_t orig_addr, size_t mapping_size,
-				 size_t alloc_size, unsigned int alloc_align_mask,
-				 bool decrypted, unsigned long attrs)
+				 unsigned int alloc_align_mask, unsigned long attrs)
 {
-	/* Drivers map in hard IRQ context. overflow_fail() logs more than the allocator would. */
-	const gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN;
-	struct io_tlb_mem *mem = dev->dma_io_tlb_mem;
+	/*
+	 * Drivers map in hard IRQ context. A task with PF_MEMALLOC may map too, but the reserves
+	 * are for what frees memory soon, and a device can hold its buffer. overflow_fail() logs
+	 * more than the allocator would.
+	 */
+	const gfp_t gfp = GFP_NOWAIT | __GFP_NOMEMALLOC | __GFP_NOWARN;
 	enum swiotlb_overflow_failure why;
 	struct swiotlb_overflow_buf *buf;
 
-	/* swiotlb_tbl_map_single() has logged the reason. */
-	if (!mem || !mem->nslabs || !mapping_size || mapping_size > alloc_size)
-		return (phys_addr_t)DMA_MAPPING_ERROR;
-	if (mem->for_alloc || swiotlb_unencrypted_base)
-		return overflow_fail(dev, alloc_size, OVERFLOW_FAIL_POOL, attrs);
-	if ((orig_addr & dma_get_min_align_mask(dev)) + alloc_size > IO_TLB_SEGSIZE << IO_TLB_SHIFT)
-		return overflow_fail(dev, alloc_size, OVERFLOW_FAIL_SIZE, attrs);
+	if (!dev->dma_io_tlb_mem->can_overflow)
+		return overflow_fail(dev, mapping_size, OVERFLOW_FAIL_POOL, attrs);
+	/* No larger size is computed with. */
+	if (mapping_size > IO_TLB_SEGSIZE << IO_TLB_SHIFT)
+		return overflow_fail(dev, mapping_size, OVERFLOW_FAIL_SIZE, attrs);
 
 	buf = kmalloc(sizeof(*buf), gfp);
 	if (!buf)
-		return overflow_fail(dev, alloc_size, OVERFLOW_FAIL_MEMORY, attrs);
+		return overflow_fail(dev, mapping_size, OVERFLOW_FAIL_MEMORY, attrs);
 	buf->dev = dev;
 	buf->orig_addr = orig_addr;
 	buf->size = mapping_size;
-	why = overflow_alloc(buf, alloc_size, alloc_align_mask, decrypted, gfp);
+	why = overflow_alloc(buf, alloc_align_mask, gfp);
 	if (why != OVERFLOW_OK) {
 		kfree(buf);
-		return overflow_fail(dev, alloc_size, why, attrs);
+		return overflow_fail(dev, mapping_size, why, attrs);
 	}
 
 	/* Also for DMA_FROM_DEVICE: bytes that the device does not write must keep their value. */
 	swiotlb_copy(orig_addr, buf->vaddr + buf->offset, mapping_size, DMA_TO_DEVICE);
+	if (!dev_is_dma_coherent(dev))
+		arch_sync_dma_for_device(buf->start, mapping_size, DMA_TO_DEVICE);
 	swiotlb_overflow_publish(buf);
 
 	this_cpu_inc(swiotlb_overflow_stats.mapped);
-	pr_info_once("pool of %lu slots is full, %s gets the first transient buffer\n",
-		     mem->nslabs, dev_name(dev));
+	/* A console may map with its own lock held. */
+	printk_deferred_once(KERN_INFO pr_fmt("pool of %lu slots is full, %s gets the first transient buffer\n"),
+			     dev->dma_io_tlb_mem->nslabs, dev_name(dev));
 	trace_swiotlb_overflow_alloc(dev, buf->start, mapping_size, buf->memory);
 	return buf->start;
+}
+
+/* Nothing else would start the grace period of descriptors that wait for others on a dead CPU. */
+static int overflow_cpu_dead(unsigned int cpu)
+{
+	struct swiotlb_overflow_retired *retired = per_cpu_ptr(&swiotlb_overflow_retired, cpu);
+
+	if (retired->first)
+		call_rcu(&retired->first->rcu, overflow_free_retired);
+	retired->first = NULL;
+	retired->count = 0;
+	return 0;
+}
+
+/*
+ * As many hash chains as buffers fit into the limit, so that a chain has one buffer on average,
+ * however many there are. The table takes 1/256 of the limit with 64-bit pointers.
+ */
+static void __init overflow_init_table(void)
+{
+	const unsigned long fewest = 1 << LOCK_BITS;
+	unsigned long chains = max(swiotlb_overflow_limits.max_cap >> IO_TLB_SHIFT, fewest);
+
+	overflow_table = alloc_large_system_hash("swiotlb overflow", sizeof(*overflow_table), chains,
+						 0, HASH_ZERO, &overflow_hash_bits, NULL, fewest,
+						 0);
 }
 
 static int __init swiotlb_overflow_init(void)
@@ -394,7 +440,14 @@ static int __init swiotlb_overflow_init(void)
 	/* The cap stays 0 and there are no transient buffers. */
 	if (err)
 		return err;
+	err = cpuhp_setup_state_nocalls(CPUHP_BP_PREPARE_DYN, "dma/swiotlb:dead", NULL,
+					overflow_cpu_dead);
+	if (err < 0)
+		return err;
 	swiotlb_overflow_init_limits();
-	return 0;
+	if (!swiotlb_overflow_limits.max_cap)
+		return 0;
+	overflow_init_table();
+	return swiotlb_overflow_set_cap(swiotlb_overflow_limits.max_cap);
 }
 core_initcall(swiotlb_overflow_init);

@@ -12,17 +12,26 @@
 #include <linux/math.h>
 #include <linux/minmax.h>
 #include <linux/mm.h>
+#include <linux/mmzone.h>
 #include <linux/mutex.h>
 
 #include "swiotlb_overflow.h"
 
-/* All devices together may use 1/8 of memory, unless swiotlb_overflow= sets another limit. */
+/* All devices together may use 1/8 of memory, up to 16 GB, unless swiotlb_overflow= says else. */
 #define DEFAULT_CAP_SHIFT	3
+#define DEFAULT_CAP_MAX		(16ULL << 30)
 /*
  * Share of the limit that one device may use, in percent, so that a device which never unmaps
  * leaves memory to the others
  */
 #define DEFAULT_DEVICE_SHARE	50
+/*
+ * At most 1/4 of the memory of a DMA zone, or 1/2 if the limit on all buffers was raised. Devices
+ * that can use no other memory need the rest for what they map without bouncing, and for coherent
+ * memory.
+ */
+#define ZONE_CAP_SHIFT		2
+#define RAISED_ZONE_CAP_SHIFT	1
 
 /*
  * All CPUs share the counter because the limit must be exact. An allocation and a free change it
@@ -30,64 +39,128 @@
  */
 struct swiotlb_overflow_limits swiotlb_overflow_limits;
 
-/* Keeps @device_cap consistent with @cap and @share if they are set concurrently. */
+/* Memory of the DMA zones in bytes, each with the zones below; not for OVERFLOW_ZONE_NORMAL */
+static unsigned long zone_memory[OVERFLOW_ZONES] __ro_after_init;
+static unsigned long default_cap __ro_after_init;
+
+/* Keeps the limits consistent with each other if they are set concurrently. */
 static DEFINE_MUTEX(limits_lock);
 
-/**
- * swiotlb_overflow_uncharge() - return memory of a device to its limits
- * @dev:	the device
- * @bytes:	as charged
- *
- * Context: any.
+/*
+ * Charges unless this exceeds the limit: not even for a moment, because charges of others would
+ * fail.
  */
-void swiotlb_overflow_uncharge(struct device *dev, size_t bytes)
+static bool try_charge(atomic_long_t *charged, size_t bytes, unsigned long limit)
 {
-	atomic_long_sub(bytes, &dev->dma_overflow_bytes);
-	atomic_long_sub(bytes, &swiotlb_overflow_limits.bytes);
+	long old = atomic_long_read(charged);
+
+	do {
+		if (old + bytes > limit)
+			return false;
+	} while (!atomic_long_try_cmpxchg(charged, &old, old + bytes));
+	return true;
+}
+
+static void count_peak(struct swiotlb_overflow_limits *limits)
+{
+	unsigned long now = atomic_long_read(&limits->bytes), peak = READ_ONCE(limits->peak);
+
+	while (now > peak && !try_cmpxchg(&limits->peak, &peak, now))
+		;
+}
+
+/* Charges a DMA zone: the device's share of it, and all of it. */
+static enum swiotlb_overflow_failure charge_zone(struct device *dev, enum overflow_zone zone,
+						 size_t bytes)
+{
+	struct swiotlb_overflow_zone *z = &swiotlb_overflow_limits.zones[zone];
+
+	if (zone == OVERFLOW_ZONE_NORMAL)
+		return OVERFLOW_OK;
+	if (!try_charge(&dev->dma_overflow_zone_bytes[zone - 1], bytes, READ_ONCE(z->device_cap)))
+		return OVERFLOW_FAIL_SHARE;
+	if (!try_charge(&z->bytes, bytes, READ_ONCE(z->cap))) {
+		atomic_long_sub(bytes, &dev->dma_overflow_zone_bytes[zone - 1]);
+		return OVERFLOW_FAIL_ZONE;
+	}
+	return OVERFLOW_OK;
+}
+
+static void uncharge_zone(struct device *dev, enum overflow_zone zone, size_t bytes)
+{
+	if (zone == OVERFLOW_ZONE_NORMAL)
+		return;
+	atomic_long_sub(bytes, &swiotlb_overflow_limits.zones[zone].bytes);
+	atomic_long_sub(bytes, &dev->dma_overflow_zone_bytes[zone - 1]);
 }
 
 /**
  * swiotlb_overflow_charge() - charge memory to the limits of a device and of all devices
  * @dev:	the device
+ * @zone:	zone from which the memory is to be allocated
  * @bytes:	to be allocated
  *
- * Charges before it compares. Two CPUs may both fail to get the last bytes, but cannot both get
- * them.
- *
  * Context: any.
- * Return: OVERFLOW_OK, OVERFLOW_FAIL_CAP or OVERFLOW_FAIL_SHARE.
+ * Return: OVERFLOW_OK, or which limit would be exceeded.
  */
-enum swiotlb_overflow_failure swiotlb_overflow_charge(struct device *dev, size_t bytes)
+enum swiotlb_overflow_failure swiotlb_overflow_charge(struct device *dev, enum overflow_zone zone,
+						      size_t bytes)
 {
 	struct swiotlb_overflow_limits *limits = &swiotlb_overflow_limits;
-	unsigned long now, peak;
+	enum swiotlb_overflow_failure why;
 
-	now = atomic_long_add_return(bytes, &limits->bytes);
-	if (now > READ_ONCE(limits->cap)) {
-		atomic_long_sub(bytes, &limits->bytes);
+	if (!try_charge(&dev->dma_overflow_bytes, bytes,
+			READ_ONCE(limits->zones[OVERFLOW_ZONE_NORMAL].device_cap)))
+		return atomic_long_read(&limits->bytes) + bytes > READ_ONCE(limits->cap) ?
+			OVERFLOW_FAIL_CAP : OVERFLOW_FAIL_SHARE;
+	why = charge_zone(dev, zone, bytes);
+	if (why != OVERFLOW_OK) {
+		atomic_long_sub(bytes, &dev->dma_overflow_bytes);
+		return why;
+	}
+	if (!try_charge(&limits->bytes, bytes, READ_ONCE(limits->cap))) {
+		uncharge_zone(dev, zone, bytes);
+		atomic_long_sub(bytes, &dev->dma_overflow_bytes);
 		return OVERFLOW_FAIL_CAP;
 	}
-	if (atomic_long_add_return(bytes, &dev->dma_overflow_bytes) >
-	    READ_ONCE(limits->device_cap)) {
-		swiotlb_overflow_uncharge(dev, bytes);
-		return OVERFLOW_FAIL_SHARE;
-	}
-	peak = READ_ONCE(limits->peak);
-	while (now > peak && !try_cmpxchg(&limits->peak, &peak, now))
-		;
+	count_peak(limits);
 	return OVERFLOW_OK;
+}
+
+/**
+ * swiotlb_overflow_uncharge() - return memory of a device to its limits
+ * @dev:	the device
+ * @zone:	as charged
+ * @bytes:	as charged
+ *
+ * Context: any.
+ */
+void swiotlb_overflow_uncharge(struct device *dev, enum overflow_zone zone, size_t bytes)
+{
+	atomic_long_sub(bytes, &swiotlb_overflow_limits.bytes);
+	uncharge_zone(dev, zone, bytes);
+	atomic_long_sub(bytes, &dev->dma_overflow_bytes);
 }
 
 static void set_limits(unsigned long cap, unsigned int share)
 {
+	unsigned int shift = cap > default_cap ? RAISED_ZONE_CAP_SHIFT : ZONE_CAP_SHIFT, i;
+	struct swiotlb_overflow_zone *zone;
+
 	WRITE_ONCE(swiotlb_overflow_limits.cap, cap);
 	WRITE_ONCE(swiotlb_overflow_limits.share, share);
-	WRITE_ONCE(swiotlb_overflow_limits.device_cap, mult_frac(cap, share, 100));
+	for (i = 0; i < OVERFLOW_ZONES; i++) {
+		zone = &swiotlb_overflow_limits.zones[i];
+		WRITE_ONCE(zone->cap, i == OVERFLOW_ZONE_NORMAL ? cap :
+			   min(cap, zone_memory[i] >> shift));
+		WRITE_ONCE(zone->device_cap, mult_frac(zone->cap, share, 100));
+	}
 }
 
 /**
  * swiotlb_overflow_set_cap() - set the limit for all devices
- * @bytes:	up to LONG_MAX; 0 disables transient buffers
+ * @bytes:	up to the limit at boot, for which the hash table is sized; 0 disables transient
+ *		buffers
  *
  * Existing buffers are kept if they exceed the limit.
  *
@@ -96,7 +169,7 @@ static void set_limits(unsigned long cap, unsigned int share)
  */
 int swiotlb_overflow_set_cap(u64 bytes)
 {
-	if (bytes > LONG_MAX)
+	if (bytes > swiotlb_overflow_limits.max_cap)
 		return -EINVAL;
 	mutex_lock(&limits_lock);
 	set_limits(bytes, swiotlb_overflow_limits.share);
@@ -143,17 +216,36 @@ static int __init swiotlb_overflow_setup(char *str)
 }
 early_param("swiotlb_overflow", swiotlb_overflow_setup);
 
+static unsigned long __init memory_up_to(enum zone_type highest)
+{
+	unsigned long pages = 0;
+	struct zone *zone;
+
+	for_each_populated_zone(zone)
+		if (zone_idx(zone) <= highest)
+			pages += zone_managed_pages(zone);
+	return pages << PAGE_SHIFT;
+}
+
 /**
  * swiotlb_overflow_init_limits() - set the limits of the command line, or the default
  *
- * Until then the limit is 0.
+ * The limit on all buffers stays 0, for the caller to set it.
  *
  * Context: once, while the machine boots.
  */
 void __init swiotlb_overflow_init_limits(void)
 {
+	default_cap = min_t(u64, (u64)totalram_pages() << PAGE_SHIFT >> DEFAULT_CAP_SHIFT,
+			    min_t(u64, DEFAULT_CAP_MAX, LONG_MAX));
 	if (boot_cap == ULONG_MAX)
-		boot_cap = min_t(u64, (u64)totalram_pages() << PAGE_SHIFT >> DEFAULT_CAP_SHIFT,
-				 LONG_MAX);
-	set_limits(boot_cap, boot_share);
+		boot_cap = default_cap;
+#ifdef CONFIG_ZONE_DMA32
+	zone_memory[OVERFLOW_ZONE_DMA32] = memory_up_to(ZONE_DMA32);
+#endif
+#ifdef CONFIG_ZONE_DMA
+	zone_memory[OVERFLOW_ZONE_DMA] = memory_up_to(ZONE_DMA);
+#endif
+	swiotlb_overflow_limits.max_cap = boot_cap;
+	set_limits(0, boot_share);
 }

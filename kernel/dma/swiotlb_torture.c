@@ -39,6 +39,7 @@
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/swiotlb.h>
 
 static bool onstart = IS_MODULE(CONFIG_SWIOTLB_TORTURE_TEST);
 module_param(onstart, bool, 0444);
@@ -257,11 +258,20 @@ static void map_failed(struct torture_buf *buf, struct rnd_state *rnd)
 /* The address has arrived: find the memory that the device accesses, and check it. */
 static void arrived(struct torture_buf *buf)
 {
+	phys_addr_t phys = dma_to_phys(buf->dev, buf->addr);
+	bool direct;
+
 	if (buf->mapped)
 		return;
 	buf->mapped = true;
-	buf->view = phys_to_virt(dma_to_phys(buf->dev, buf->addr));
-	if (buf->view == buf->run + buf->offset) {
+	buf->view = phys_to_virt(phys);
+	direct = buf->view == buf->run + buf->offset;
+	if (is_swiotlb_buffer(buf->dev, phys) == direct) {
+		atomic_inc(&torture_errors);
+		dev_err_ratelimited(buf->dev, "%zu bytes at %pap: %s, which is_swiotlb_buffer() denies\n",
+				    buf->size, &phys, direct ? "not bounced" : "bounced");
+	}
+	if (direct) {
 		buf->seen = buf->want + buf->offset;
 		this_cpu_inc(torture_stats.direct);
 	} else {

@@ -6,6 +6,7 @@
 #include <linux/dma-direct.h>
 #include <linux/dma-mapping.h>
 #include <linux/gfp.h>
+#include <linux/kprobes.h>
 #include <linux/platform_device.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
@@ -104,9 +105,82 @@ struct io_tlb_mem *swiotlb_test_pool(struct kunit *test, struct device *dev, uns
 	KUNIT_ASSERT_NOT_NULL(test, pool->pages);
 	swiotlb_init_io_tlb_mem(&pool->mem, virt_to_phys(pool->pages), nslabs, SWIOTLB_FORCE, true,
 				nareas);
+	pool->mem.can_overflow = false;
 	dev->dma_io_tlb_mem = &pool->mem;
 	return &pool->mem;
 }
+
+#if defined(CONFIG_KPROBES) && defined(CONFIG_HAVE_FUNCTION_ARG_ACCESS_API) && \
+	defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE) && defined(CONFIG_64BIT)
+/* The last ranges that were written back from the caches; no test maps more at a time */
+static struct cleaned {
+	phys_addr_t start;
+	size_t size;
+} cleaned[16];
+static unsigned int cleanings;
+
+static int record_cleaned(struct kprobe *probe, struct pt_regs *regs)
+{
+	struct cleaned *range = &cleaned[cleanings % ARRAY_SIZE(cleaned)];
+
+	if (regs_get_kernel_argument(regs, 2) == DMA_FROM_DEVICE)
+		return 0;
+	range->start = regs_get_kernel_argument(regs, 0);
+	range->size = regs_get_kernel_argument(regs, 1);
+	cleanings++;
+	return 0;
+}
+
+static struct kprobe cleaned_probe;
+static struct device *cleaned_device;
+
+static void stop_recording(void *unused)
+{
+	cleaned_device->dma_coherent = true;
+	unregister_kprobe(&cleaned_probe);
+}
+
+void swiotlb_test_record_cleaned(struct kunit *test, struct device *dev)
+{
+	memset(cleaned, 0, sizeof(cleaned));
+	cleaned_probe = (struct kprobe){
+		.symbol_name = "arch_sync_dma_for_device",
+		.pre_handler = record_cleaned,
+	};
+	KUNIT_ASSERT_EQ(test, register_kprobe(&cleaned_probe), 0);
+	cleaned_device = dev;
+	dev->dma_coherent = false;
+	swiotlb_test_at_exit(test, stop_recording, NULL);
+}
+
+static bool byte_cleaned(phys_addr_t byte)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cleaned); i++)
+		if (byte - cleaned[i].start < cleaned[i].size)
+			return true;
+	return false;
+}
+
+bool swiotlb_test_cleaned(phys_addr_t start, size_t size)
+{
+	for (; size; size--)
+		if (!byte_cleaned(start++))
+			return false;
+	return true;
+}
+#else
+void swiotlb_test_record_cleaned(struct kunit *test, struct device *dev)
+{
+	kunit_skip(test, "needs CONFIG_KPROBES and caches that are not coherent");
+}
+
+bool swiotlb_test_cleaned(phys_addr_t start, size_t size)
+{
+	return false;
+}
+#endif
 
 void swiotlb_test_pool_room(struct io_tlb_mem *mem, unsigned int slots)
 {

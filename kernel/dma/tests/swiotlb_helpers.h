@@ -32,13 +32,37 @@ struct device *swiotlb_test_device(struct kunit *test, u64 mask);
  * @nslabs:	number of slots, a multiple of 128 * @nareas
  * @nareas:	number of areas, a power of two
  *
- * swiotlb_init_io_tlb_mem() may set it up again, smaller or with another start.
+ * swiotlb_init_io_tlb_mem() may set it up again, smaller or with another start. The pool has no
+ * transient buffers unless the test sets @can_overflow.
  *
  * Context: may sleep.
  * Return: the pool.
  */
 struct io_tlb_mem *swiotlb_test_pool(struct kunit *test, struct device *dev, unsigned long nslabs,
 				     unsigned int nareas);
+
+/**
+ * swiotlb_test_record_cleaned() - make a device not coherent, and record what is cleaned
+ * @test:	test case; the device is coherent again at its end
+ * @dev:	the device
+ *
+ * QEMU has no caches, so a probe records what the architecture is told to write back. Skips the
+ * test case if there can be no such probe.
+ *
+ * Context: may sleep.
+ */
+void swiotlb_test_record_cleaned(struct kunit *test, struct device *dev);
+
+/**
+ * swiotlb_test_cleaned() - whether a range was written back from the caches
+ * @start:	physical address
+ * @size:	in bytes
+ *
+ * Context: any.
+ * Return: true if all bytes have been since swiotlb_test_record_cleaned(); false also if they were
+ * invalidated.
+ */
+bool swiotlb_test_cleaned(phys_addr_t start, size_t size);
 
 /**
  * swiotlb_test_pool_room() - pretend that all but a few slots of a pool are used

@@ -94,7 +94,7 @@ static void sync_before_mapping_copies_nothing(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_16K, 1));
 
 	/* The warning comes once. In a granule, the mapping does not begin in the first slot. */
-	phys = swiotlb_tbl_map_single(dev, virt_to_phys(data) + 0x1c00, SZ_4K, SZ_4K, SZ_4K - 1,
+	phys = swiotlb_tbl_map_single(dev, virt_to_phys(data) + 0x1c00, SZ_4K, SZ_4K - 1,
 				      DMA_BIDIRECTIONAL, 0);
 	KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
 	memset(phys_to_virt(phys) - 0xc00, 0x77, 0xc00 + SZ_4K);
@@ -200,10 +200,9 @@ static void address_keeps_alignment(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, p->min_align_mask), 0);
 	for (offset = 0; offset < SZ_4K; offset += 0x100) {
 		/* The next slot may be one that does not begin a page. */
-		odd = swiotlb_tbl_map_single(dev, virt_to_phys(data), 512, 512, 0, DMA_TO_DEVICE,
-					     0);
+		odd = swiotlb_tbl_map_single(dev, virt_to_phys(data), 512, 0, DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_NE(test, odd, (phys_addr_t)DMA_MAPPING_ERROR);
-		phys = swiotlb_tbl_map_single(dev, virt_to_phys(data) + offset, p->size, p->size,
+		phys = swiotlb_tbl_map_single(dev, virt_to_phys(data) + offset, p->size,
 					      p->alloc_align_mask, DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
 		KUNIT_EXPECT_EQ(test, phys & p->min_align_mask,
@@ -230,8 +229,8 @@ static int search_thread(void *arg)
 {
 	struct search *search = arg;
 
-	search->found = swiotlb_tbl_map_single(search->dev, search->orig, search->size,
-					       search->size, 0, DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+	search->found = swiotlb_tbl_map_single(search->dev, search->orig, search->size, 0,
+					       DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
 	complete(&search->done);
 	return 0;
 }
@@ -341,18 +340,17 @@ static void full_pool_fails_and_recovers(struct kunit *test)
 	found = kunit_kcalloc(test, TEST_SLABS, sizeof(*found), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, found);
 	for (i = 0; i < TEST_SLABS; i++) {
-		found[i] = swiotlb_tbl_map_single(dev, data, 512, 512, 0, DMA_TO_DEVICE, 0);
+		found[i] = swiotlb_tbl_map_single(dev, data, 512, 0, DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_NE(test, found[i], (phys_addr_t)DMA_MAPPING_ERROR);
 	}
 	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), TEST_SLABS);
 	KUNIT_EXPECT_EQ(test,
-			swiotlb_tbl_map_single(dev, data, 512, 512, 0, DMA_TO_DEVICE,
-					       DMA_ATTR_NO_WARN),
+			swiotlb_tbl_map_single(dev, data, 512, 0, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
 			(phys_addr_t)DMA_MAPPING_ERROR);
 	for (i = 0; i < TEST_SLABS; i++)
 		swiotlb_tbl_unmap_single(dev, found[i], 512, DMA_TO_DEVICE, 0);
 	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 0);
-	found[0] = swiotlb_tbl_map_single(dev, data, SZ_4K, SZ_4K, 0, DMA_TO_DEVICE, 0);
+	found[0] = swiotlb_tbl_map_single(dev, data, SZ_4K, 0, DMA_TO_DEVICE, 0);
 	KUNIT_EXPECT_NE(test, found[0], (phys_addr_t)DMA_MAPPING_ERROR);
 	swiotlb_tbl_unmap_single(dev, found[0], SZ_4K, DMA_TO_DEVICE, 0);
 }
@@ -398,9 +396,10 @@ static void mappings_end_within_pool(struct kunit *test)
 		/* First a new pool, then one in which mappings of this size have gone */
 		if (!f)
 			swiotlb_init_io_tlb_mem(mem, mem->start, 150, SWIOTLB_FORCE, true, 1);
+		mem->can_overflow = false;
 		mem->areas[0].index = f;
 		for (n = 0; n < 256; n++) {
-			found[n] = swiotlb_tbl_map_single(dev, data, size, size, 0, DMA_TO_DEVICE,
+			found[n] = swiotlb_tbl_map_single(dev, data, size, 0, DMA_TO_DEVICE,
 							  DMA_ATTR_NO_WARN);
 			if (found[n] == (phys_addr_t)DMA_MAPPING_ERROR)
 				break;
@@ -427,8 +426,7 @@ static void mappings_end_within_pool(struct kunit *test)
 static phys_addr_t map_in_granules(struct kunit *test, struct device *dev, phys_addr_t orig,
 				   size_t size)
 {
-	phys_addr_t phys = swiotlb_tbl_map_single(dev, orig, size, ALIGN(size, GRANULE),
-						  GRANULE - 1, DMA_FROM_DEVICE, 0);
+	phys_addr_t phys = swiotlb_tbl_map_single(dev, orig, size, GRANULE - 1, DMA_FROM_DEVICE, 0);
 
 	KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
 	return phys;
@@ -440,7 +438,7 @@ static void map_others(struct kunit *test, struct device *dev, phys_addr_t orig,
 	unsigned int i;
 
 	for (i = 0; i < count; i++) {
-		others[i] = swiotlb_tbl_map_single(dev, orig, 512, 512, 0, DMA_TO_DEVICE, 0);
+		others[i] = swiotlb_tbl_map_single(dev, orig, 512, 0, DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_NE(test, others[i], (phys_addr_t)DMA_MAPPING_ERROR);
 	}
 }
@@ -558,7 +556,7 @@ static void map_one_in_granules(struct kunit *test, struct device *dev, u8 *data
 	phys_addr_t phys, first, end;
 
 	memset(mem->vaddr, 0xee, mem->nslabs * SZ_2K);
-	phys = swiotlb_tbl_map_single(dev, orig, size, size, p->granule ? p->granule - 1 : 0, dir,
+	phys = swiotlb_tbl_map_single(dev, orig, size, p->granule ? p->granule - 1 : 0, dir,
 				      DMA_ATTR_NO_WARN);
 	KUNIT_ASSERT_NE_MSG(test, phys, (phys_addr_t)DMA_MAPPING_ERROR, "%zu bytes at %#zx", size,
 			    offset);
@@ -610,6 +608,49 @@ static void granules_keep_address_and_neighbours(struct kunit *test)
 			map_one_in_granules(test, dev, data, offset, sizes[i], round++ % 3);
 }
 
+/* The caller of swiotlb_tbl_map_single() cleans the mapping itself. */
+static void padding_in_granules_is_cleaned(struct kunit *test)
+{
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_16K, 1)), phys, first, end;
+	unsigned int offset;
+
+	swiotlb_test_record_cleaned(test, dev);
+	swiotlb_test_pool(test, dev, 128, 1);
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0xfff), 0);
+	for (offset = 0; offset < SZ_4K; offset += 0x300) {
+		phys = swiotlb_tbl_map_single(dev, data + offset, 700, GRANULE - 1, DMA_FROM_DEVICE,
+					      DMA_ATTR_SKIP_CPU_SYNC);
+		KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
+		first = ALIGN_DOWN(phys, GRANULE);
+		end = ALIGN(phys + 700, GRANULE);
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_cleaned(first, phys - first));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_cleaned(phys + 700, end - phys - 700));
+		swiotlb_tbl_unmap_single(dev, phys, 700, DMA_FROM_DEVICE, 0);
+	}
+}
+
+/* Otherwise the bytes that the device does not write come from an earlier mapping. */
+static void copy_is_written_back(struct kunit *test)
+{
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	u8 *data = swiotlb_test_buffer(test, SZ_16K, 1);
+	enum dma_data_direction dir;
+	dma_addr_t addr;
+	size_t size;
+
+	swiotlb_test_record_cleaned(test, dev);
+	swiotlb_test_pool(test, dev, 128, 1);
+	for (dir = DMA_BIDIRECTIONAL; dir <= DMA_FROM_DEVICE; dir++) {
+		for (size = 1; size < SZ_16K; size += 1500) {
+			addr = dma_map_single(dev, data, size, dir);
+			KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+			KUNIT_EXPECT_TRUE(test, swiotlb_test_cleaned(dma_to_phys(dev, addr), size));
+			dma_unmap_single(dev, addr, size, dir);
+		}
+	}
+}
+
 static void empty_mapping_fails(struct kunit *test)
 {
 	struct device *dev = device_with_room(test);
@@ -634,16 +675,16 @@ static void coherent_memory_is_aligned_to_its_size(struct kunit *test)
 		kunit_skip(test, "needs CONFIG_DMA_RESTRICTED_POOL");
 	/* The mask is for mappings. One that began at the third slot of the pool has gone. */
 	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0x3fff), 0);
-	odd = swiotlb_tbl_map_single(dev, data + 0x1000, 512, 512, SZ_16K - 1, DMA_TO_DEVICE, 0);
+	odd = swiotlb_tbl_map_single(dev, data + 0x1000, 512, SZ_16K - 1, DMA_TO_DEVICE, 0);
 	KUNIT_ASSERT_NE(test, odd, (phys_addr_t)DMA_MAPPING_ERROR);
 	swiotlb_tbl_unmap_single(dev, odd, 512, DMA_TO_DEVICE, 0);
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
 		/* The next free slot is in the middle of a page. */
-		odd = swiotlb_tbl_map_single(dev, data, 512, 512, 0, DMA_TO_DEVICE, 0);
+		odd = swiotlb_tbl_map_single(dev, data, 512, 0, DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_NE(test, odd, (phys_addr_t)DMA_MAPPING_ERROR);
 		page = swiotlb_alloc(dev, sizes[i]);
 		KUNIT_ASSERT_NOT_NULL(test, page);
-		KUNIT_EXPECT_EQ(test, page_to_phys(page) % roundup_pow_of_two(sizes[i]), 0);
+		KUNIT_EXPECT_EQ(test, page_to_phys(page) & (roundup_pow_of_two(sizes[i]) - 1), 0);
 		KUNIT_EXPECT_TRUE(test, swiotlb_free(dev, page, sizes[i]));
 		swiotlb_tbl_unmap_single(dev, odd, 512, DMA_TO_DEVICE, 0);
 	}
@@ -664,7 +705,7 @@ static void coherent_memory_is_aligned_to_its_size(struct kunit *test)
 static void promised_size_fits(struct kunit *test)
 {
 	static const unsigned int slots[] = { 20, 64, 127, 128, 150, 300 };
-	static const size_t starts[] = { 0, PAGE_SIZE, 5 * PAGE_SIZE };
+	static const size_t starts[] = { 0, SZ_4K, 5 * SZ_4K, PAGE_SIZE };
 	const struct granule_param *p = test->param_value;
 	const unsigned int mask = p->granule ? p->granule - 1 : 0;
 	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
@@ -680,13 +721,16 @@ static void promised_size_fits(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(slots) * ARRAY_SIZE(starts); i++) {
 		swiotlb_init_io_tlb_mem(mem, start + starts[i % ARRAY_SIZE(starts)],
 					slots[i / ARRAY_SIZE(starts)], SWIOTLB_FORCE, true, 1);
+		mem->can_overflow = false;
 		size = swiotlb_max_granule_mapping_size(dev, mask);
 		KUNIT_EXPECT_LE(test, size, mem->nslabs * SZ_2K);
+		/* What a pool promises that is too small for mask and granule */
+		KUNIT_EXPECT_GE(test, size, SZ_2K);
 		if (!mask)
 			KUNIT_EXPECT_EQ(test, size, dma_max_mapping_size(dev));
-		for (offset = 0; size && offset < SZ_64K; offset += 0xa00) {
-			phys = swiotlb_tbl_map_single(dev, data + offset, size, size, mask,
-						      DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+		for (offset = 0; size > SZ_2K && offset < SZ_64K; offset += 0xa00) {
+			phys = swiotlb_tbl_map_single(dev, data + offset, size, mask, DMA_TO_DEVICE,
+						      DMA_ATTR_NO_WARN);
 			KUNIT_ASSERT_NE_MSG(test, phys, (phys_addr_t)DMA_MAPPING_ERROR,
 					    "%zu bytes at %#x, pool of %lu slots at %pa", size,
 					    offset, mem->nslabs, &mem->start);
@@ -725,8 +769,8 @@ static void random_mappings_never_overlap(struct kunit *test)
 		}
 		m->offset = prandom_u32_state(&rnd) % SZ_4K;
 		m->size = 1 + prandom_u32_state(&rnd) % (round % 4 ? SZ_8K : SZ_32K);
-		m->phys = swiotlb_tbl_map_single(dev, virt_to_phys(data) + m->offset, m->size,
-						 m->size, 0, DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+		m->phys = swiotlb_tbl_map_single(dev, virt_to_phys(data) + m->offset, m->size, 0,
+						 DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
 		if (m->phys == (phys_addr_t)DMA_MAPPING_ERROR) {
 			m->size = 0;
 			full++;
@@ -762,6 +806,8 @@ static struct kunit_case swiotlb_test_cases[] = {
 	KUNIT_CASE(mappings_end_within_pool),
 	KUNIT_CASE(granules_are_not_shared),
 	KUNIT_CASE(padding_in_granules_is_cleared),
+	KUNIT_CASE(padding_in_granules_is_cleaned),
+	KUNIT_CASE(copy_is_written_back),
 	KUNIT_CASE_PARAM(granules_keep_address_and_neighbours, granule_gen_params),
 	KUNIT_CASE_PARAM(promised_size_fits, granule_gen_params),
 	KUNIT_CASE(coherent_memory_is_aligned_to_its_size),

@@ -9,6 +9,7 @@
  */
 #include <kunit/test.h>
 #include <linux/completion.h>
+#include <linux/cpu.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
 #include <linux/irq_work.h>
@@ -16,15 +17,18 @@
 #include <linux/log2.h>
 #include <linux/memblock.h>
 #include <linux/mm.h>
+#include <linux/mmzone.h>
 #include <linux/prandom.h>
 #include <linux/rcupdate.h>
 #include <linux/scatterlist.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/swiotlb.h>
 #include <linux/swiotlb_overflow.h>
+#include <linux/workqueue.h>
 #include <trace/events/kmem.h>
 #include <trace/events/swiotlb_overflow.h>
 
@@ -103,6 +107,7 @@ static struct device *full_device(struct kunit *test, u64 mask)
 	struct device *dev = swiotlb_test_device(test, mask);
 	struct io_tlb_mem *mem = swiotlb_test_pool(test, dev, IO_TLB_SEGSIZE, 1);
 
+	mem->can_overflow = true;
 	swiotlb_test_pool_room(mem, 0);
 	return dev;
 }
@@ -136,9 +141,16 @@ static void full_pool_still_maps(struct kunit *test)
 
 static void mapping_beyond_256k_fails(struct kunit *test)
 {
+	static const size_t huge[] = {
+#ifdef CONFIG_64BIT
+		SZ_4G + 512, 1UL << 43,
+#endif
+		SIZE_MAX - SZ_1K, SIZE_MAX,
+	};
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
 	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_512K, 1));
 	unsigned long failed = test_failed(OVERFLOW_FAIL_SIZE);
+	unsigned int i;
 
 	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, SZ_256K + 1, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
 			DMA_MAPPING_ERROR);
@@ -146,7 +158,13 @@ static void mapping_beyond_256k_fails(struct kunit *test)
 	KUNIT_EXPECT_EQ(test,
 			swiotlb_map(dev, data + 0x200, SZ_256K, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
 			DMA_MAPPING_ERROR);
-	KUNIT_EXPECT_EQ(test, test_failed(OVERFLOW_FAIL_SIZE), failed + 2);
+	dma_set_min_align_mask(dev, 0);
+	/* Sizes that would be small, or 0, in 32 bits, or with what is added to them */
+	for (i = 0; i < ARRAY_SIZE(huge); i++)
+		KUNIT_EXPECT_EQ(test,
+				swiotlb_map(dev, data, huge[i], DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
+				DMA_MAPPING_ERROR);
+	KUNIT_EXPECT_EQ(test, test_failed(OVERFLOW_FAIL_SIZE), failed + 2 + ARRAY_SIZE(huge));
 }
 
 static void unwritten_bytes_keep_their_value(struct kunit *test)
@@ -217,10 +235,9 @@ static void address_keeps_alignment(struct kunit *test)
 		for (j = 0; j < ARRAY_SIZE(lengths); j++) {
 			/* The second time, the memory holds bytes that the first time left. */
 			for (twice = 0; twice < 2; twice++) {
-				phys = swiotlb_tbl_map_or_overflow(dev,
-								   virt_to_phys(data) + offsets[i],
-								   lengths[j], lengths[j], masks[1],
-								   DMA_TO_DEVICE, 0);
+				phys = swiotlb_tbl_map_single(dev, virt_to_phys(data) + offsets[i],
+							      lengths[j], masks[1], DMA_TO_DEVICE,
+							      0);
 				KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
 				KUNIT_EXPECT_EQ(test, phys & masks[0],
 						(virt_to_phys(data) + offsets[i]) & masks[0]);
@@ -258,8 +275,8 @@ static void lookup_finds_every_byte(struct kunit *test)
 
 	dma_set_min_align_mask(dev, 0xfff);
 	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
-		phys = swiotlb_tbl_map_or_overflow(dev, virt_to_phys(data) + 0x600, lengths[i],
-						   lengths[i], 0, DMA_TO_DEVICE, 0);
+		phys = swiotlb_tbl_map_single(dev, virt_to_phys(data) + 0x600, lengths[i], 0,
+					      DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
 		KUNIT_EXPECT_FALSE(test, is_swiotlb_buffer(dev, phys - 1));
 		KUNIT_EXPECT_TRUE(test, is_swiotlb_buffer(dev, phys));
@@ -294,7 +311,7 @@ static void pool_mapping_sets_no_class(struct kunit *test)
 	u8 *data = swiotlb_test_buffer(test, SZ_4K, 1);
 	dma_addr_t addr;
 
-	swiotlb_test_pool(test, dev, IO_TLB_SEGSIZE, 1);
+	swiotlb_test_pool(test, dev, IO_TLB_SEGSIZE, 1)->can_overflow = true;
 	addr = dma_map_single(dev, data, 512, DMA_TO_DEVICE);
 	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
 	dma_unmap_single(dev, addr, 512, DMA_TO_DEVICE);
@@ -372,7 +389,7 @@ static void memory_is_reachable(struct kunit *test)
 }
 
 static struct task_struct *zone_task;
-static unsigned int zone_allocs;
+static unsigned int zone_allocs, reserve_allocs;
 
 static void zone_count(void *data, struct page *page, unsigned int order, gfp_t gfp, int type)
 {
@@ -414,6 +431,38 @@ static void zone_follows_from_translated_mask(struct kunit *test)
 	dev->dma_range_map = NULL;
 }
 
+static void reserve_count(void *data, struct page *page, unsigned int order, gfp_t gfp, int type)
+{
+	if (current == zone_task && order == get_order(SZ_256K)) {
+		zone_allocs++;
+		reserve_allocs += gfp_pfmemalloc_allowed(gfp);
+	}
+}
+
+/* A task that reclaims memory could use the reserves, but a device can hold a buffer. */
+static void reserves_are_not_used(struct kunit *test)
+{
+	struct device *dev = full_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_256K, 1));
+	unsigned int flags;
+	dma_addr_t addr;
+
+	if (register_trace_mm_page_alloc(reserve_count, NULL))
+		kunit_skip(test, "needs CONFIG_TRACEPOINTS");
+	zone_task = current;
+	zone_allocs = 0;
+	reserve_allocs = 0;
+	flags = memalloc_noreclaim_save();
+	addr = swiotlb_map(dev, data, SZ_256K, DMA_TO_DEVICE, 0);
+	memalloc_noreclaim_restore(flags);
+	unregister_trace_mm_page_alloc(reserve_count, NULL);
+	tracepoint_synchronize_unregister();
+	KUNIT_EXPECT_EQ(test, zone_allocs, 1);
+	KUNIT_EXPECT_EQ(test, reserve_allocs, 0);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+	dma_unmap_single(dev, addr, SZ_256K, DMA_TO_DEVICE);
+}
+
 static void unreachable_memory_fails(struct kunit *test)
 {
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
@@ -428,6 +477,45 @@ static void unreachable_memory_fails(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, test_failed(OVERFLOW_FAIL_REACH), failed + 2);
 	*dev->dma_mask = DMA_BIT_MASK(64);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&dev->dma_overflow_bytes), 0);
+}
+
+/*
+ * There is room in the pool, but the device cannot reach it: the bus shows only memory above 4 GB,
+ * and the pool is below.
+ */
+static void pool_out_of_reach_still_maps(struct kunit *test)
+{
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	struct io_tlb_mem *mem = swiotlb_test_pool(test, dev, IO_TLB_SEGSIZE, 1);
+	static const size_t lengths[] = { 512, SZ_4K, SZ_64K };
+	u8 *data = swiotlb_test_buffer(test, SZ_64K, 1);
+	dma_addr_t addr;
+	unsigned int i;
+
+	if (memblock_end_of_DRAM() - 1 <= DMA_BIT_MASK(33) || mem->end > 1ULL << 32)
+		kunit_skip(test, "needs memory above 8 GB, and a pool below 4 GB");
+	KUNIT_ASSERT_EQ(test, dma_direct_set_offset(dev, 1ULL << 32, 0, 1ULL << 33), 0);
+	*dev->dma_mask = DMA_BIT_MASK(33);
+	mem->can_overflow = true;
+	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
+		addr = dma_map_single(dev, data, lengths[i], DMA_TO_DEVICE);
+		KUNIT_EXPECT_FALSE(test, dma_mapping_error(dev, addr));
+		if (dma_mapping_error(dev, addr))
+			continue;
+		KUNIT_EXPECT_LT(test, (u64)addr + lengths[i], 1ULL << 33);
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(swiotlb_test_device_view(dev, addr),
+							    lengths[i], 1));
+		KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(mem), 0);
+		dma_unmap_single(dev, addr, lengths[i], DMA_TO_DEVICE);
+	}
+
+	/* Without transient buffers, as before: an error and a warning, and nothing leaks. */
+	mem->can_overflow = false;
+	kunit_info(test, "expect: WARNING:\n");
+	KUNIT_EXPECT_EQ(test, dma_map_single(dev, data, 512, DMA_TO_DEVICE), DMA_MAPPING_ERROR);
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(mem), 0);
+	kfree(dev->dma_range_map);
+	dev->dma_range_map = NULL;
 }
 
 static void segment_boundary_is_not_crossed(struct kunit *test)
@@ -448,34 +536,48 @@ static void segment_boundary_is_not_crossed(struct kunit *test)
 			DMA_MAPPING_ERROR);
 }
 
-static void excluded_pools_never_overflow(struct kunit *test)
+/* As for a restricted pool, whose device may access nothing else, and for Xen */
+static void excluded_pool_never_overflows(struct kunit *test)
 {
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
 	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_4K, 1));
 	struct io_tlb_mem *mem = dev->dma_io_tlb_mem;
 	unsigned long failed = test_failed(OVERFLOW_FAIL_POOL), nslabs = mem->nslabs;
 
-	mem->for_alloc = true;
+	mem->can_overflow = false;
 	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
 			DMA_MAPPING_ERROR);
-	mem->for_alloc = false;
-	swiotlb_unencrypted_base = SZ_1G;
-	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
-			DMA_MAPPING_ERROR);
-	swiotlb_unencrypted_base = 0;
-	KUNIT_EXPECT_EQ(test, test_failed(OVERFLOW_FAIL_POOL), failed + 2);
+	/* swiotlb-xen and dma-iommu call this function. */
+	KUNIT_EXPECT_EQ(test,
+			swiotlb_tbl_map_single(dev, data, 512, 0, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
+			(phys_addr_t)DMA_MAPPING_ERROR);
+	KUNIT_EXPECT_EQ(test,
+			swiotlb_tbl_map_single(dev, data, 512, PAGE_SIZE - 1, DMA_TO_DEVICE,
+					       DMA_ATTR_NO_WARN),
+			(phys_addr_t)DMA_MAPPING_ERROR);
+	KUNIT_EXPECT_EQ(test, test_failed(OVERFLOW_FAIL_POOL), failed + 3);
 
 	/* The state after swiotlb=noforce */
+	mem->can_overflow = true;
 	mem->nslabs = 0;
 	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
 			DMA_MAPPING_ERROR);
 	mem->nslabs = nslabs;
-	/* swiotlb-xen calls this function. */
-	KUNIT_EXPECT_EQ(test,
-			swiotlb_tbl_map_single(dev, data, 512, 512, 0, DMA_TO_DEVICE,
-					       DMA_ATTR_NO_WARN),
-			(phys_addr_t)DMA_MAPPING_ERROR);
 	KUNIT_EXPECT_EQ(test, dev->dma_overflow_classes, 0);
+}
+
+/* The host accesses such a pool by another address, which other memory does not have. */
+static void remapped_pool_is_excluded(struct kunit *test)
+{
+	struct device *dev = full_device(test, DMA_BIT_MASK(64));
+	struct io_tlb_mem *mem = dev->dma_io_tlb_mem;
+
+	swiotlb_init_io_tlb_mem(mem, mem->start, mem->nslabs, SWIOTLB_FORCE, true, 1);
+	KUNIT_EXPECT_TRUE(test, mem->can_overflow);
+	swiotlb_unencrypted_base = SZ_1G;
+	swiotlb_init_io_tlb_mem(mem, mem->start, mem->nslabs, SWIOTLB_FORCE, true, 1);
+	swiotlb_unencrypted_base = 0;
+	KUNIT_EXPECT_FALSE(test, mem->can_overflow);
 }
 
 #ifdef CONFIG_DMA_RESTRICTED_POOL
@@ -483,8 +585,18 @@ static void swiotlb_alloc_never_overflows(struct kunit *test)
 {
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
 
+	u8 *data = swiotlb_test_buffer(test, SZ_4K, 1);
+	dma_addr_t addr;
+
 	KUNIT_EXPECT_NULL(test, swiotlb_alloc(dev, SZ_4K));
 	KUNIT_EXPECT_EQ(test, dev->dma_overflow_classes, 0);
+
+	/* Nor is a transient buffer freed as memory of the pool. */
+	addr = dma_map_single(dev, data, SZ_4K, DMA_TO_DEVICE);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+	KUNIT_EXPECT_FALSE(test,
+			   swiotlb_free(dev, pfn_to_page(PHYS_PFN(dma_to_phys(dev, addr))), SZ_4K));
+	dma_unmap_single(dev, addr, SZ_4K, DMA_TO_DEVICE);
 }
 #else
 static void swiotlb_alloc_never_overflows(struct kunit *test)
@@ -495,29 +607,92 @@ static void swiotlb_alloc_never_overflows(struct kunit *test)
 
 static void cap_is_exact(struct kunit *test)
 {
-	struct device *dev = full_device(test, DMA_BIT_MASK(64));
+	struct device *devs[2] = { full_device(test, DMA_BIT_MASK(64)),
+				   full_device(test, DMA_BIT_MASK(64)) };
 	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_4K, 1));
 	unsigned long failed = test_failed(OVERFLOW_FAIL_CAP);
-	dma_addr_t addr[9];
+	dma_addr_t addr[8];
 	unsigned int i;
 
 	set_limits(test, test_bytes() + 8 * PAGE_SIZE, 100);
 	WRITE_ONCE(swiotlb_overflow_limits.peak, 0);
 	for (i = 0; i < 8; i++) {
-		addr[i] = swiotlb_map(dev, data, PAGE_SIZE, DMA_TO_DEVICE, 0);
-		KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr[i]));
+		addr[i] = swiotlb_map(devs[i % 2], data, PAGE_SIZE, DMA_TO_DEVICE, 0);
+		KUNIT_ASSERT_FALSE(test, dma_mapping_error(devs[i % 2], addr[i]));
 	}
 	KUNIT_EXPECT_EQ(test, READ_ONCE(swiotlb_overflow_limits.peak), swiotlb_overflow_limits.cap);
 	for (i = 0; i < 3; i++)
-		KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, 0),
+		KUNIT_EXPECT_EQ(test, swiotlb_map(devs[i % 2], data, 512, DMA_TO_DEVICE, 0),
 				DMA_MAPPING_ERROR);
 	KUNIT_EXPECT_EQ(test, test_failed(OVERFLOW_FAIL_CAP), failed + 3);
-	dma_unmap_single(dev, addr[7], PAGE_SIZE, DMA_TO_DEVICE);
-	addr[7] = swiotlb_map(dev, data, PAGE_SIZE, DMA_TO_DEVICE, 0);
-	KUNIT_EXPECT_FALSE(test, dma_mapping_error(dev, addr[7]));
+	dma_unmap_single(devs[1], addr[7], PAGE_SIZE, DMA_TO_DEVICE);
+	addr[7] = swiotlb_map(devs[1], data, PAGE_SIZE, DMA_TO_DEVICE, 0);
+	KUNIT_EXPECT_FALSE(test, dma_mapping_error(devs[1], addr[7]));
 	for (i = 0; i < 8; i++)
-		dma_unmap_single(dev, addr[i], PAGE_SIZE, DMA_TO_DEVICE);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(&dev->dma_overflow_bytes), 0);
+		dma_unmap_single(devs[i % 2], addr[i], PAGE_SIZE, DMA_TO_DEVICE);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&devs[0]->dma_overflow_bytes), 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&devs[1]->dma_overflow_bytes), 0);
+}
+
+struct refused {
+	struct device *dev;
+	phys_addr_t data;
+	bool stop;
+	unsigned int mapped;
+	struct completion done;
+};
+
+static int refused_thread(void *arg)
+{
+	struct refused *r = arg;
+
+	while (!READ_ONCE(r->stop)) {
+		r->mapped += swiotlb_map(r->dev, r->data, 3 * PAGE_SIZE, DMA_TO_DEVICE,
+					 DMA_ATTR_NO_WARN) != DMA_MAPPING_ERROR;
+		cond_resched();
+	}
+	complete(&r->done);
+	return 0;
+}
+
+/* While mappings are refused that exceed the limit, those of another device that fit succeed. */
+static void refused_mapping_disturbs_nobody(struct kunit *test)
+{
+	enum { ROUNDS = 20000 };
+	struct refused r = { .stop = false };
+	struct device *dev = full_device(test, DMA_BIT_MASK(64));
+	unsigned int i, failed = 0;
+	struct task_struct *thread;
+	dma_addr_t addr, held;
+
+	if (num_online_cpus() < 2)
+		kunit_skip(test, "needs more than one CPU");
+	r.dev = full_device(test, DMA_BIT_MASK(64));
+	r.data = virt_to_phys(swiotlb_test_buffer(test, 3 * PAGE_SIZE, 1));
+	init_completion(&r.done);
+	/* One page is held, three are refused, and one more fits. */
+	set_limits(test, test_bytes() + 3 * PAGE_SIZE, 100);
+	held = swiotlb_map(dev, r.data, PAGE_SIZE, DMA_TO_DEVICE, 0);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, held));
+	thread = kthread_create(refused_thread, &r, "swiotlb_test");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(thread));
+	migrate_disable();
+	kthread_bind(thread, cpumask_any_but(cpu_online_mask, smp_processor_id()));
+	wake_up_process(thread);
+	for (i = 0; i < ROUNDS; i++) {
+		addr = swiotlb_map(dev, r.data, PAGE_SIZE, DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+		if (addr == DMA_MAPPING_ERROR)
+			failed++;
+		else
+			dma_unmap_single(dev, addr, PAGE_SIZE, DMA_TO_DEVICE);
+		cond_resched();
+	}
+	migrate_enable();
+	WRITE_ONCE(r.stop, true);
+	wait_for_completion(&r.done);
+	dma_unmap_single(dev, held, PAGE_SIZE, DMA_TO_DEVICE);
+	KUNIT_EXPECT_EQ(test, failed, 0);
+	KUNIT_EXPECT_EQ(test, r.mapped, 0);
 }
 
 static void device_share_is_enforced(struct kunit *test)
@@ -545,6 +720,104 @@ static void device_share_is_enforced(struct kunit *test)
 		dma_unmap_single(greedy, addr[i], PAGE_SIZE, DMA_TO_DEVICE);
 	for (i = 0; i < 2; i++)
 		dma_unmap_single(other, theirs[i], PAGE_SIZE, DMA_TO_DEVICE);
+}
+
+/* Memory of the zones that end at or below a physical address, in bytes */
+static u64 memory_below(phys_addr_t end)
+{
+	struct zone *zone;
+	u64 pages = 0;
+
+	for_each_populated_zone(zone)
+		if (PFN_PHYS(zone_end_pfn(zone)) <= end)
+			pages += zone->present_pages;
+	return pages << PAGE_SHIFT;
+}
+
+/* Charges until a limit is reached, and returns the bytes. */
+static u64 charge_all(struct device *dev, enum overflow_zone zone,
+		      enum swiotlb_overflow_failure *why)
+{
+	u64 bytes = 0;
+
+	while ((*why = swiotlb_overflow_charge(dev, zone, SZ_64K)) == OVERFLOW_OK)
+		bytes += SZ_64K;
+	return bytes;
+}
+
+/* All buffers may take 1/4 of a zone, or 1/2 if the limit on all of them was raised. */
+static u64 part_of_zone(u64 memory)
+{
+	return swiotlb_overflow_limits.cap > ((u64)totalram_pages() << PAGE_SHIFT) / 8 ?
+		memory / 2 : memory / 4;
+}
+
+static void check_zone_limit(struct kunit *test, enum overflow_zone zone, u64 mask)
+{
+	struct device *greedy = full_device(test, DMA_BIT_MASK(64)),
+		      *second = full_device(test, DMA_BIT_MASK(64)),
+		      *other = full_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_64K, 1));
+	atomic_long_t *charged = &swiotlb_overflow_limits.zones[zone].bytes;
+	const size_t elsewhere = swiotlb_overflow_limits.cap / 16;
+	const u64 part = part_of_zone(memory_below(mask + 1));
+	enum swiotlb_overflow_failure why;
+	dma_addr_t addr;
+	u64 got[3];
+
+	/* What the device has elsewhere does not count. */
+	KUNIT_ASSERT_EQ(test, swiotlb_overflow_charge(greedy, OVERFLOW_ZONE_NORMAL, elsewhere),
+			OVERFLOW_OK);
+
+	/* A mapping is charged to the zone that it comes from. */
+	*greedy->dma_mask = mask;
+	addr = swiotlb_map(greedy, data, SZ_64K, DMA_TO_DEVICE, 0);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(greedy, addr));
+	KUNIT_EXPECT_EQ(test, atomic_long_read(charged), SZ_64K);
+
+	got[0] = charge_all(greedy, zone, &why);
+	KUNIT_EXPECT_EQ(test, why, OVERFLOW_FAIL_SHARE);
+	KUNIT_EXPECT_LE(test, got[0], part / 2);
+	KUNIT_EXPECT_GT(test, got[0], part / 4);
+	got[1] = charge_all(second, zone, &why);
+	got[2] = charge_all(other, zone, &why);
+	KUNIT_EXPECT_EQ(test, why, OVERFLOW_FAIL_ZONE);
+	KUNIT_EXPECT_LE(test, got[0] + got[1] + got[2], part);
+	KUNIT_EXPECT_GT(test, got[0] + got[1] + got[2], part / 2);
+	KUNIT_EXPECT_EQ(test, swiotlb_overflow_charge(other, OVERFLOW_ZONE_NORMAL, SZ_64K),
+			OVERFLOW_OK);
+
+	swiotlb_overflow_uncharge(other, OVERFLOW_ZONE_NORMAL, SZ_64K);
+	swiotlb_overflow_uncharge(greedy, OVERFLOW_ZONE_NORMAL, elsewhere);
+	swiotlb_overflow_uncharge(greedy, zone, got[0]);
+	swiotlb_overflow_uncharge(second, zone, got[1]);
+	swiotlb_overflow_uncharge(other, zone, got[2]);
+	dma_unmap_single(greedy, addr, SZ_64K, DMA_TO_DEVICE);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(charged), 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&greedy->dma_overflow_bytes), 0);
+}
+
+/*
+ * All devices together get at most a part of the memory of a DMA zone, and a device half of this,
+ * although the limit on all buffers is larger.
+ */
+static void zone_limit_is_enforced(struct kunit *test)
+{
+	const bool has_dma = IS_ENABLED(CONFIG_ZONE_DMA);
+	const u64 dma = DMA_BIT_MASK(zone_dma_bits);
+	unsigned int checked = 0;
+
+	if (has_dma && part_of_zone(memory_below(dma + 1)) < swiotlb_overflow_limits.cap) {
+		check_zone_limit(test, OVERFLOW_ZONE_DMA, dma);
+		checked++;
+	}
+	if (IS_ENABLED(CONFIG_ZONE_DMA32) && (!has_dma || dma < DMA_BIT_MASK(32)) &&
+	    part_of_zone(memory_below(1ULL << 32)) < swiotlb_overflow_limits.cap) {
+		check_zone_limit(test, OVERFLOW_ZONE_DMA32, DMA_BIT_MASK(32));
+		checked++;
+	}
+	if (!checked)
+		kunit_skip(test, "needs a DMA zone and more memory above it");
 }
 
 /* No grace period can end within the read-side critical section. */
@@ -576,7 +849,8 @@ static void memory_fits_mapping(struct kunit *test)
 	} fits[] = {
 		{ 1, IO_TLB_SIZE },
 		{ SZ_2K, IO_TLB_SIZE },
-		{ SZ_2K + 1, PAGE_SIZE },
+		{ SZ_2K + 1, SZ_4K },
+		{ 5000, SZ_8K },
 		{ PAGE_SIZE, PAGE_SIZE },
 		{ PAGE_SIZE + 1, 2 * PAGE_SIZE },
 		{ 4 * PAGE_SIZE + 1, 5 * PAGE_SIZE },
@@ -602,36 +876,50 @@ static void memory_fits_mapping(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, buf->source, OVERFLOW_SINGLE_PAGES);
 		dma_unmap_single(dev, addr, fits[i].size, DMA_TO_DEVICE);
 	}
+
+	/* A command of an NVMe disk */
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0xfff), 0);
+	addr = swiotlb_map(dev, data + 0xe00, 512, DMA_TO_DEVICE, 0);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+	KUNIT_EXPECT_EQ(test, addr & 0xfff, 0xe00);
+	KUNIT_EXPECT_EQ(test, (size_t)atomic_long_read(&dev->dma_overflow_bytes), SZ_4K);
+	dma_unmap_single(dev, addr, 512, DMA_TO_DEVICE);
 }
 
-/* The pages that an IOMMU exposes hold no objects of other users. */
-static void device_behind_iommu_gets_whole_pages(struct kunit *test)
+/* The granules that an IOMMU exposes hold no objects of other users. */
+static void device_behind_iommu_gets_whole_granules(struct kunit *test)
 {
+	static const size_t granules[] = { SZ_4K, SZ_16K, SZ_64K };
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
-	static const struct dma_map_ops ops;
-	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_4K, 1)), phys;
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_4K, 1)), phys, first;
 	struct swiotlb_overflow_buf *buf;
+	unsigned int i;
 
-	if (!IS_ENABLED(CONFIG_IOMMU_DMA))
-		kunit_skip(test, "needs CONFIG_IOMMU_DMA");
-	set_dma_ops(dev, &ops);
-	phys = swiotlb_tbl_map_or_overflow(dev, data, 100, 100, 0, DMA_TO_DEVICE, 0);
-	KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
-	buf = swiotlb_overflow_lookup(dev, phys);
-	KUNIT_ASSERT_NOT_NULL(test, buf);
-	KUNIT_EXPECT_EQ(test, buf->memory, PAGE_SIZE);
-	KUNIT_EXPECT_EQ(test, buf->source, OVERFLOW_PAGES);
-	swiotlb_tbl_unmap_single(dev, phys, 100, DMA_TO_DEVICE, 0);
+	for (i = 0; i < ARRAY_SIZE(granules); i++) {
+		phys = swiotlb_tbl_map_single(dev, data + 0x300, 100, granules[i] - 1,
+					      DMA_TO_DEVICE, 0);
+		KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
+		buf = swiotlb_overflow_lookup(dev, phys);
+		KUNIT_ASSERT_NOT_NULL(test, buf);
+		first = phys - buf->offset;
+		KUNIT_EXPECT_EQ(test, first & (granules[i] - 1), 0);
+		KUNIT_EXPECT_LE(test, phys + 100, first + buf->memory);
+		/* As little as can be: a slot where a page is larger than the granule */
+		KUNIT_EXPECT_EQ(test, buf->memory, granules[i]);
+		swiotlb_tbl_unmap_single(dev, phys, 100, DMA_TO_DEVICE, 0);
+	}
 
 	/* The mask limits translated addresses, not memory. */
 	*dev->dma_mask = DMA_BIT_MASK(12);
-	phys = swiotlb_tbl_map_or_overflow(dev, data, 100, 100, 0, DMA_TO_DEVICE, 0);
+	phys = swiotlb_tbl_map_single(dev, data, 100, SZ_4K - 1, DMA_TO_DEVICE, 0);
 	KUNIT_EXPECT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
 	swiotlb_tbl_unmap_single(dev, phys, 100, DMA_TO_DEVICE, 0);
-	set_dma_ops(dev, NULL);
 }
 
-/* As with encrypted memory. The pool has a mapping of its own, outside of the linear map. */
+/*
+ * As with encrypted memory, whose pools are decrypted, also for a device that could do with
+ * encrypted memory. The atomic pool has a mapping of its own, outside of the linear map.
+ */
 static void decrypted_memory_comes_from_atomic_pool(struct kunit *test)
 {
 	struct device *dev = full_device(test, DMA_BIT_MASK(32));
@@ -642,11 +930,12 @@ static void decrypted_memory_comes_from_atomic_pool(struct kunit *test)
 
 	if (!IS_ENABLED(CONFIG_DMA_COHERENT_POOL))
 		kunit_skip(test, "needs CONFIG_DMA_COHERENT_POOL");
+	dev->dma_io_tlb_mem->decrypted = true;
 	dma_set_min_align_mask(dev, 0xfff);
 	/* The coherent mask must not limit streaming mappings. */
 	dev->coherent_dma_mask = DMA_BIT_MASK(12);
 	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
-		phys = swiotlb_overflow_map(dev, data + 0x400, lengths[i], lengths[i], 0, true, 0);
+		phys = swiotlb_tbl_map_single(dev, data + 0x400, lengths[i], 0, DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
 		KUNIT_EXPECT_EQ(test, phys & 0xfff, 0x400);
 		buf = swiotlb_overflow_lookup(dev, phys);
@@ -661,7 +950,8 @@ static void decrypted_memory_comes_from_atomic_pool(struct kunit *test)
 		swiotlb_test_fill(phys_to_virt(data + 0x400), 10, 1 + 0x400);
 	}
 	*dev->dma_mask = DMA_BIT_MASK(12);
-	KUNIT_EXPECT_EQ(test, swiotlb_overflow_map(dev, data, 512, 512, 0, true, DMA_ATTR_NO_WARN),
+	KUNIT_EXPECT_EQ(test,
+			swiotlb_tbl_map_single(dev, data, 512, 0, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
 			(phys_addr_t)DMA_MAPPING_ERROR);
 	*dev->dma_mask = DMA_BIT_MASK(64);
 }
@@ -681,8 +971,10 @@ static void misaligned_decrypted_memory_fails(struct kunit *test)
 	if (!IS_ENABLED(CONFIG_DMA_COHERENT_POOL))
 		kunit_skip(test, "needs CONFIG_DMA_COHERENT_POOL");
 	dma_set_min_align_mask(dev, 0xffff);
+	dev->dma_io_tlb_mem->decrypted = true;
 	for (i = 0; i < ARRAY_SIZE(phys); i++) {
-		phys[i] = swiotlb_overflow_map(dev, data, 100, 100, 0, true, DMA_ATTR_NO_WARN);
+		phys[i] =
+			swiotlb_tbl_map_single(dev, data, 100, 0, DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
 		if (phys[i] == (phys_addr_t)DMA_MAPPING_ERROR)
 			refused++;
 		else
@@ -706,6 +998,7 @@ static void scatterlist_maps_and_unmaps(struct kunit *test)
 
 	/* The pool has room for the first five entries. */
 	swiotlb_test_pool_room(swiotlb_test_pool(test, dev, IO_TLB_SEGSIZE, 1), 10);
+	dev->dma_io_tlb_mem->can_overflow = true;
 	KUNIT_ASSERT_NOT_NULL(test, sgl);
 	sg_init_table(sgl, ENTRIES);
 	for_each_sg(sgl, sg, ENTRIES, i)
@@ -769,19 +1062,19 @@ static void map_and_unmap_in_hard_irq(struct kunit *test)
 }
 
 #if defined(CONFIG_FAILSLAB) && defined(CONFIG_FAIL_PAGE_ALLOC)
-/* If the n-th allocation of a map fails, the map fails and nothing leaks. */
+/*
+ * If the n-th allocation of a map fails, the map fails and nothing leaks. In particular, the memory
+ * of lower zones is left to those that can use no other.
+ */
 static void failed_allocation_leaks_nothing(struct kunit *test)
 {
-	static const size_t lengths[] = { 512, SZ_64K, 5 * SZ_4K };
+	static const size_t lengths[] = { 512, 2 * PAGE_SIZE, 3 * PAGE_SIZE };
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
-	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_64K, 1));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_256K, 1));
 	unsigned int i, nth, failures;
 	unsigned long failed;
 	dma_addr_t addr;
 
-	/* Use the lowest zone, so that no other zone is tried. */
-	if (IS_ENABLED(CONFIG_ZONE_DMA))
-		*dev->dma_mask = DMA_BIT_MASK(zone_dma_bits);
 	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
 		failures = 0;
 		for (nth = 1; nth < 10; nth++) {
@@ -799,7 +1092,7 @@ static void failed_allocation_leaks_nothing(struct kunit *test)
 			KUNIT_EXPECT_EQ(test, atomic_long_read(&dev->dma_overflow_bytes), 0);
 		}
 		/* The descriptor and the memory */
-		KUNIT_EXPECT_GE(test, failures, IS_ENABLED(CONFIG_ZONE_DMA) ? 2 : 1);
+		KUNIT_EXPECT_GE(test, failures, 2);
 	}
 }
 #else
@@ -887,7 +1180,11 @@ static void debugfs_shows_and_sets_limits(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, swiotlb_overflow_cap_set(NULL, SZ_1M), 0);
 	KUNIT_EXPECT_EQ(test, swiotlb_overflow_share_set(NULL, 25), 0);
-	KUNIT_EXPECT_EQ(test, swiotlb_overflow_limits.device_cap, SZ_256K);
+	KUNIT_EXPECT_EQ(test, swiotlb_overflow_limits.zones[OVERFLOW_ZONE_NORMAL].device_cap,
+			SZ_256K);
+	/* The hash table is sized for the limit at boot. */
+	KUNIT_EXPECT_EQ(test, swiotlb_overflow_cap_set(NULL, swiotlb_overflow_limits.max_cap + 1),
+			-EINVAL);
 	KUNIT_EXPECT_EQ(test, swiotlb_overflow_cap_set(NULL, (u64)LONG_MAX + 1), -EINVAL);
 	KUNIT_EXPECT_EQ(test, swiotlb_overflow_share_set(NULL, 101), -EINVAL);
 	swiotlb_overflow_cap_get(NULL, &value);
@@ -930,7 +1227,7 @@ static void many_buffers_are_found(struct kunit *test)
 	unsigned int i;
 
 	KUNIT_ASSERT_NOT_NULL(test, live);
-	set_limits(test, SZ_256M, 100);
+	set_limits(test, swiotlb_overflow_limits.max_cap, 100);
 	dma_set_min_align_mask(dev, 0xfff);
 	prandom_seed_state(&rnd, 20230627);
 	for (i = 0; i < ROUNDS; i++) {
@@ -946,9 +1243,8 @@ static void many_buffers_are_found(struct kunit *test)
 			m->offset = prandom_u32_state(&rnd) % SZ_8K;
 			m->size = 1 +
 				  prandom_u32_state(&rnd) % (SZ_512 << prandom_u32_state(&rnd) % 6);
-			m->phys = swiotlb_tbl_map_or_overflow(dev, virt_to_phys(data) + m->offset,
-							      m->size, m->size, 0, DMA_TO_DEVICE,
-							      0);
+			m->phys = swiotlb_tbl_map_single(dev, virt_to_phys(data) + m->offset,
+							 m->size, 0, DMA_TO_DEVICE, 0);
 			if (m->phys == (phys_addr_t)DMA_MAPPING_ERROR) {
 				KUNIT_FAIL(test, "no buffer");
 				m->size = 0;
@@ -1030,6 +1326,36 @@ static void other_cpu_finds_buffer(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, h.bad, 0);
 }
 
+static long retire_one(void *dev)
+{
+	phys_addr_t data = page_to_phys(ZERO_PAGE(0));
+	dma_addr_t addr;
+
+	do {
+		addr = swiotlb_map(dev, data, 512, DMA_TO_DEVICE, 0);
+		if (addr == DMA_MAPPING_ERROR)
+			return -ENOMEM;
+		dma_unmap_single(dev, addr, 512, DMA_TO_DEVICE);
+	} while (!this_cpu_read(swiotlb_overflow_retired.count));
+	return 0;
+}
+
+static void descriptors_of_dead_cpu_are_freed(struct kunit *test)
+{
+	struct device *dev = full_device(test, DMA_BIT_MASK(64));
+	unsigned int cpu = cpumask_last(cpu_online_mask);
+
+	if (!IS_ENABLED(CONFIG_HOTPLUG_CPU) || num_online_cpus() < 2)
+		kunit_skip(test, "needs a CPU that can go offline");
+	KUNIT_ASSERT_EQ(test, work_on_cpu(cpu, retire_one, dev), 0);
+	KUNIT_EXPECT_NOT_NULL(test, per_cpu(swiotlb_overflow_retired, cpu).first);
+	if (remove_cpu(cpu))
+		kunit_skip(test, "CPU cannot go offline");
+	KUNIT_EXPECT_NULL(test, per_cpu(swiotlb_overflow_retired, cpu).first);
+	KUNIT_EXPECT_EQ(test, per_cpu(swiotlb_overflow_retired, cpu).count, 0);
+	KUNIT_EXPECT_EQ(test, add_cpu(cpu), 0);
+}
+
 static struct kunit_case overflow_test_cases[] = {
 	KUNIT_CASE_PARAM(full_pool_still_maps, size_gen_params),
 	KUNIT_CASE(mapping_beyond_256k_fails),
@@ -1043,15 +1369,20 @@ static struct kunit_case overflow_test_cases[] = {
 	KUNIT_CASE(pool_mapping_sets_no_class),
 	KUNIT_CASE_PARAM(memory_is_reachable, reach_gen_params),
 	KUNIT_CASE(zone_follows_from_translated_mask),
+	KUNIT_CASE(reserves_are_not_used),
 	KUNIT_CASE(unreachable_memory_fails),
+	KUNIT_CASE(pool_out_of_reach_still_maps),
 	KUNIT_CASE(segment_boundary_is_not_crossed),
-	KUNIT_CASE(excluded_pools_never_overflow),
+	KUNIT_CASE(excluded_pool_never_overflows),
+	KUNIT_CASE(remapped_pool_is_excluded),
 	KUNIT_CASE(swiotlb_alloc_never_overflows),
 	KUNIT_CASE(cap_is_exact),
+	KUNIT_CASE(refused_mapping_disturbs_nobody),
 	KUNIT_CASE(device_share_is_enforced),
+	KUNIT_CASE(zone_limit_is_enforced),
 	KUNIT_CASE(unmap_frees_memory_at_once),
 	KUNIT_CASE(memory_fits_mapping),
-	KUNIT_CASE(device_behind_iommu_gets_whole_pages),
+	KUNIT_CASE(device_behind_iommu_gets_whole_granules),
 	KUNIT_CASE(decrypted_memory_comes_from_atomic_pool),
 	KUNIT_CASE(misaligned_decrypted_memory_fails),
 	KUNIT_CASE(scatterlist_maps_and_unmaps),
@@ -1062,6 +1393,7 @@ static struct kunit_case overflow_test_cases[] = {
 	KUNIT_CASE(unmap_inside_mapping_frees_nothing),
 	KUNIT_CASE(many_buffers_are_found),
 	KUNIT_CASE(other_cpu_finds_buffer),
+	KUNIT_CASE(descriptors_of_dead_cpu_are_freed),
 	{}
 };
 
