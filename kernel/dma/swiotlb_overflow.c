@@ -332,7 +332,7 @@ static enum swiotlb_overflow_failure
 overflow_alloc(struct swiotlb_overflow_buf *buf, unsigned int alloc_align_mask, gfp_t gfp)
 {
 	/*
-	 * All of a pool is decrypted, also for devices that could do without, as on a host with SME.
+	 * All of a pool is decrypted, on a host with SME also for devices that could do without.
 	 * An IOMMU accesses memory as the device needs it.
 	 */
 	bool decrypted = force_dma_unencrypted(buf->dev) ||
@@ -401,7 +401,8 @@ phys_addr_t swiotlb_overflow_map(struct device *dev, phys_addr_t orig_addr, size
 
 	this_cpu_inc(swiotlb_overflow_stats.mapped);
 	/* A console may map with its own lock held. */
-	printk_deferred_once(KERN_INFO pr_fmt("pool of %lu slots is full, %s gets the first transient buffer\n"),
+	printk_deferred_once(KERN_INFO
+			     pr_fmt("pool of %lu slots is full, first transient buffer for %s\n"),
 			     dev->dma_io_tlb_mem->nslabs, dev_name(dev));
 	trace_swiotlb_overflow_alloc(dev, buf->start, mapping_size, buf->memory);
 	return buf->start;
@@ -428,9 +429,9 @@ static void __init overflow_init_table(void)
 	const unsigned long fewest = 1 << LOCK_BITS;
 	unsigned long chains = max(swiotlb_overflow_limits.max_cap >> IO_TLB_SHIFT, fewest);
 
-	overflow_table = alloc_large_system_hash("swiotlb overflow", sizeof(*overflow_table), chains,
-						 0, HASH_ZERO, &overflow_hash_bits, NULL, fewest,
-						 0);
+	overflow_table = alloc_large_system_hash("swiotlb overflow", sizeof(*overflow_table),
+						 chains, 0, HASH_ZERO, &overflow_hash_bits, NULL,
+						 fewest, 0);
 }
 
 static int __init swiotlb_overflow_init(void)
