@@ -131,7 +131,7 @@ def cmd_mutation():
     chosen = [mutant for mutant in mutants if mutant.name in matching("LINES", [one.name for one in mutants], "mutant")
               and mutant.name not in plan["equivalent"]]
     with steps.step("boot without a mutant"):
-        if survives(lane, plan, mutation.Mutant(0, "", "")) is False:
+        if not survives(lane, plan, mutation.Mutant(0, "", "")):
             raise ui.Failure(f"lane {lane.name} fails before anything is broken", "make test",
                              paths.log_dir(USE) / "mutant-0.console.log")
     survived = []

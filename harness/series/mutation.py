@@ -22,7 +22,7 @@ OTHERS = {"<": ["<="], "<=": ["<"], ">": [">="], ">=": [">"], "==": ["!="], "!="
           "+": ["-"], "-": ["+"], "<<": [">>"], ">>": ["<<"], "+=": ["-="], "-=": ["+="], "++": ["--"], "--": ["++"],
           "min": ["max"], "max": ["min"], "min_t": ["max_t"], "max_t": ["min_t"], "true": ["false"], "false": ["true"],
           "ALIGN": ["ALIGN_DOWN"], "ALIGN_DOWN": ["ALIGN"], "PAGE_ALIGN": [""], "round_up": ["round_down"]}
-BINARY = {"+", "-", "&", "|", "*"}
+SIGNS = {"+", "-"}        # also in front of one operand
 # Statements that are only left out: jumps, and what is for people to read
 AS_THEY_ARE = re.compile(r"(?:goto|break|continue|pr_\w+|printk\w*|dev_warn\w*|dev_WARN\w*|trace_\w+)\b")
 LOOPS = re.compile(r"(?:\w+_)?for_each\w*$")
@@ -132,7 +132,7 @@ class Body:
             others = OTHERS.get(token, [])
             before = next((other for other in reversed(expression[:index]) if other.kind != "space"), "")
             unary = not (before and (before.kind in ("number", "name", "text") or before in (")", "]")))
-            if token in BINARY and unary:
+            if token in SIGNS and unary:
                 others = []
             if token.kind == "number" and re.fullmatch(r"\d+[uUlL]*", token):
                 value = re.match(r"\d+", token)[0]

@@ -162,6 +162,7 @@ class Plan(unittest.TestCase):
         where = {"kernel/x.c": [mutation.Mutant(1, "f", "one", 10), mutation.Mutant(2, "f", "two", 11)]}
         log = "../tree/6.1/kernel/x.c:11:5: error: invalid\nkernel/x.c:10:2: warning: fine\nkernel/y.c:10:2: error: other\n"
         self.assertEqual(runs.refused(log, where), {"f: two"})
+        self.assertEqual(runs.refused("kernel/y.c:10:2: error: other\n", where), set())
 
     def test_build_without_what_is_refused(self):
         with tempfile.TemporaryDirectory() as tmp:

@@ -351,7 +351,7 @@ overflow_alloc(struct swiotlb_overflow_buf *buf, unsigned int alloc_align_mask, 
 }
 
 /**
- * swiotlb_overflow_map() - map to a transient buffer because the pool is full
+ * swiotlb_overflow_map() - map to a transient buffer because the pool is full or out of reach
  * @dev:		device of the mapping
  * @orig_addr:		physical address of the memory to map
  * @mapping_size:	in bytes
@@ -408,7 +408,10 @@ phys_addr_t swiotlb_overflow_map(struct device *dev, phys_addr_t orig_addr, size
 	return buf->start;
 }
 
-/* Nothing else would start the grace period of descriptors that wait for others on a dead CPU. */
+/*
+ * Nothing else would start the grace period of descriptors that wait for others on a dead CPU. That
+ * CPU runs no more, so nobody else uses its list, and the lock is not taken.
+ */
 static int overflow_cpu_dead(unsigned int cpu)
 {
 	struct swiotlb_overflow_retired *retired = per_cpu_ptr(&swiotlb_overflow_retired, cpu);

@@ -69,6 +69,8 @@ static void count_peak(struct swiotlb_overflow_limits *limits)
 		;
 }
 
+static_assert(ARRAY_SIZE(((struct device *)NULL)->dma_overflow_zone_bytes) == OVERFLOW_ZONES - 1);
+
 /* Charges a DMA zone: the device's share of it, and all of it. */
 static enum swiotlb_overflow_failure charge_zone(struct device *dev, enum overflow_zone zone,
 						 size_t bytes)

@@ -140,7 +140,7 @@ alloc_decrypted(struct swiotlb_overflow_buf *buf, const struct swiotlb_layout *l
 
 	if (!IS_ENABLED(CONFIG_DMA_COHERENT_POOL))
 		return OVERFLOW_FAIL_POOL;
-	buf->zone = first_zone(buf->dev);
+	buf->zone = reach == anywhere ? OVERFLOW_ZONE_NORMAL : first_zone(buf->dev);
 	why = swiotlb_overflow_charge(buf->dev, buf->zone, buf->memory);
 	if (why != OVERFLOW_OK)
 		return why;
