@@ -6,7 +6,8 @@
  * writes and verifies as /etc/devices.fio says, or "eth": then frames go both ways between eth0 and eth1, and
  * every byte that arrives is compared with what was sent.
  *
- *   data			values: compared (bytes), errors (failed requests), lost (frames), corrupt (blocks or frames)
+ *   data			values: compared (bytes), errors (failed requests), lost (frames), corrupt (blocks or frames),
+ *				pool_slots (of the bounce-buffer pool, the most that were in use at a time when it looked)
  *   overflow_buffers		values: overflow_buffers (still allocated), overflow_total, overflow_peak_bytes
  *
  * A disk on which no request completes for STALLED seconds has hung (value: hung). Nothing can be cleaned up
@@ -31,6 +32,7 @@
 
 #include "ktap.h"
 
+#define POOL_USED	"/sys/kernel/debug/swiotlb/io_tlb_used"
 #define OVERFLOW	"/sys/kernel/debug/swiotlb/overflow/"
 #define FIO		"/usr/bin/fio"
 #define OUTPUT		"/fio.json"
@@ -41,6 +43,7 @@
 enum {
 	STALLED		= 60,		/* seconds */
 	LIFE		= 5,		/* seconds between two lines of progress, for the watchdog outside */
+	LOOKS		= 20,		/* at the pool, in a second */
 	WINDOW		= 64,		/* frames in flight in each direction */
 	TOLD		= 1024,		/* frames between two lines of progress */
 	SILENCE		= 8000,		/* ms without a frame, after which the missing ones are lost */
@@ -48,7 +51,10 @@ enum {
 	SHOWN		= 5,		/* lines of fio's complaints */
 	ETHERTYPE	= 0x88b5,	/* for local experiments */
 	JSON		= 1 << 18,	/* bytes of fio's output, at most */
+	MOST		= 1024,		/* KB of a request, at most, where the disk knows no limit */
 };
+
+static unsigned long pool_slots;
 
 static const char *setting(const char *name)
 {
@@ -113,9 +119,50 @@ static unsigned long completed(const char *disk)
 	return reads + writes;
 }
 
+/* A number that a file has; 0 if it cannot be read. */
+static unsigned long read_number(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	unsigned long value = 0;
+
+	if (file) {
+		if (fscanf(file, "%lu", &value) != 1)
+			value = 0;
+		fclose(file);
+	}
+	return value;
+}
+
+static void look_at_pool(void)
+{
+	unsigned long used = read_number(POOL_USED);
+
+	if (used > pool_slots)
+		pool_slots = used;
+}
+
+/* Has a disk take requests as large as its driver allows, and tells fio how large that is. */
+static void allow_largest_requests(const char *disk)
+{
+	char path[80], text[24];
+	unsigned long most;
+
+	snprintf(path, sizeof(path), "/sys/block/%s/queue/max_hw_sectors_kb", disk);
+	most = read_number(path);
+	if (!most || most > MOST)
+		most = MOST;
+	snprintf(text, sizeof(text), "%lu", most);
+	snprintf(path, sizeof(path), "/sys/block/%s/queue/max_sectors_kb", disk);
+	put(path, text);
+	printf("requests of at most %lu KB\n", most);
+	snprintf(text, sizeof(text), "%lu", most << 10);
+	setenv("MOST", text, 1);
+}
+
 static void hung(void)
 {
 	ktap_value(DATA, "hung", STALLED);
+	ktap_value(DATA, "pool_slots", pool_slots);
 	say_overflow(DATA);
 	put("/proc/sysrq-trigger", "w");	/* the blocked tasks, for the log */
 	sleep(1);
@@ -178,7 +225,7 @@ static unsigned long corrupt_blocks(void)
 static int disk(const char *name)
 {
 	unsigned long before = 0, now, errors, corrupt;
-	int seconds, idle = 0, status = 0;
+	int seconds, looks, idle = 0, status = 0;
 	char path[64];
 	pid_t pid;
 
@@ -188,6 +235,7 @@ static int disk(const char *name)
 			hung();
 	}
 	idle = 0;
+	allow_largest_requests(name);
 	pid = fork();
 	if (!pid) {
 		dup2(open(COMPLAINTS, O_WRONLY | O_CREAT | O_TRUNC, 0644), STDERR_FILENO);
@@ -195,7 +243,10 @@ static int disk(const char *name)
 		_exit(127);
 	}
 	for (seconds = 1; !waitpid(pid, &status, WNOHANG); seconds++) {
-		sleep(1);
+		for (looks = 0; looks < LOOKS; looks++) {
+			usleep(1000000 / LOOKS);
+			look_at_pool();
+		}
 		now = completed(name);
 		idle = now == before ? idle + 1 : 0;
 		before = now;
@@ -210,6 +261,7 @@ static int disk(const char *name)
 	ktap_value(DATA, "compared", number("\"read\" : {", "\"io_bytes\""));
 	ktap_value(DATA, "errors", errors > corrupt ? errors - corrupt : 0);
 	ktap_value(DATA, "corrupt", corrupt);
+	ktap_value(DATA, "pool_slots", pool_slots);
 	if (WIFEXITED(status) && WEXITSTATUS(status) <= 1)	/* 1: there were errors */
 		return 1;
 	ktap_note(DATA, "fio ended with wait status %#x", status);
@@ -230,6 +282,7 @@ static int nic_open(struct nic *nic, const char *name)
 {
 	struct sockaddr_ll where = { .sll_family = AF_PACKET, .sll_protocol = htons(ETHERTYPE) };
 	int i, room = 16 << 20;
+	char carrier[64];
 	struct ifreq *request = &nic->request;
 
 	nic->fd = socket(AF_PACKET, SOCK_RAW, htons(ETHERTYPE));
@@ -247,8 +300,10 @@ static int nic_open(struct nic *nic, const char *name)
 	if (ioctl(nic->fd, SIOCSIFFLAGS, request) || bind(nic->fd, (struct sockaddr *)&where, sizeof(where)))
 		return -1;
 	setsockopt(nic->fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
+	/* IFF_RUNNING is set too for a short time after the driver has found the device. */
+	snprintf(carrier, sizeof(carrier), "/sys/class/net/%s/carrier", name);
 	for (i = 0; i < 20; i++, sleep(1)) {
-		if (!ioctl(nic->fd, SIOCGIFFLAGS, request) && (request->ifr_flags & IFF_RUNNING))
+		if (read_number(carrier) == 1)
 			return 0;
 	}
 	return -1;
@@ -326,6 +381,7 @@ static int frames(uint32_t total)
 					wanted++;
 			}
 		}
+		look_at_pool();
 		while (counts.received + counts.corrupt - start < wanted) {
 			struct pollfd polled[2] = { { nics[0].fd, POLLIN, 0 }, { nics[1].fd, POLLIN, 0 } };
 
@@ -343,6 +399,7 @@ static int frames(uint32_t total)
 	ktap_value(DATA, "compared", counts.bytes);
 	ktap_value(DATA, "lost", counts.sent - counts.received - counts.corrupt);
 	ktap_value(DATA, "corrupt", counts.corrupt);
+	ktap_value(DATA, "pool_slots", pool_slots);
 	nic_close(&nics[0]);
 	nic_close(&nics[1]);
 	return 1;

@@ -14,7 +14,7 @@ from harness.source import debian
 def demonstration():
     """The runs, the quickest first."""
     first = next(iter(lanes.load().values()))
-    return [KernelRun(first.kernel, Choice([first])), devices.run(), ddw.run(short=True)]
+    return [KernelRun(first.kernel, Choice([first])), devices.run(rows="run"), ddw.run(short=True)]
 
 
 def cmd_run():

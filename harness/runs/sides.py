@@ -179,27 +179,30 @@ class Run:
     rows: dict
     settings: dict              # of the rows' file
 
-    def kernel(self, side):
+    def kernel(self, side, variant=""):
         """The folder of a side's kernel; each side has its own, so that nothing is built again when they take turns."""
-        return paths.build_dir(f"{self.arch}-{side}", f"{self.name}/{side}")
+        return paths.build_dir("-".join(filter(None, (self.arch, side, variant))), f"{self.name}/{side}")
 
     def logs(self, side):
         return paths.log_dir(f"{self.name}/{side}")
 
-    def build_kernel(self, composed, side, *targets):
-        """Build a side's kernel from the fragments of bases/BASE/NAME/; the work tree."""
+    def build_kernel(self, composed, side, *targets, variant=""):
+        """Build a side's kernel from the fragments of bases/BASE/NAME/, with VARIANT.config if there is one; the work
+        tree."""
         tree = composed.checkout(composed.base_commit if side == "base" else composed.tip,
                                  paths.tree_dir(f"{self.name}/{side}"))
-        fragments = [paths.base_dir() / self.name / f"{name}.config" for name in (self.arch, side)]
-        kernel.build(tree, self.kernel(side), self.arch, [path for path in fragments if path.exists()],
-                    self.logs(side) / f"{self.arch}-{side}", *targets)
+        fragments = [paths.base_dir() / self.name / f"{name}.config" for name in (self.arch, side, variant) if name]
+        folder = self.kernel(side, variant)
+        kernel.build(tree, folder, self.arch, [path for path in fragments if path.exists()],
+                    self.logs(side) / folder.name, *targets)
         return tree
 
-    def boot_guest(self, side, name, initramfs, parameters, arguments):
+    def boot_guest(self, side, name, initramfs, parameters, arguments, variant=""):
         """(The console of a guest, whether it was ended because it was silent.)"""
         log, silent = self.logs(side) / f"{name}.console.log", False
         try:
-            qemu.start(self.arch, self.kernel(side), initramfs, log, parameters, ["-smp", "2", *arguments], watch(log))
+            qemu.start(self.arch, self.kernel(side, variant), initramfs, log, parameters, ["-smp", "2", *arguments],
+                       watch(log))
         except Silence:
             silent = True
         return log.read_text(encoding="utf-8", errors="replace"), silent

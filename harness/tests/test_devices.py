@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What came of a device, from its console; what bases/6.1/devices/devices.toml wants of it."""
 
+import itertools
 import os
 import tempfile
 import unittest
@@ -15,6 +16,7 @@ FULL = "[    2.5] nvme 0000:00:01.0: swiotlb buffer is full (sz: 4096 bytes), to
 IO_ERROR = "[    3.0] I/O error, dev vda, sector 8 op 0x1:(WRITE) flags 0x8800 phys_seg 1 prio class 2\n"
 OVERFLOW = {"overflow_buffers": 0, "overflow_total": 9, "overflow_peak_bytes": 5000}
 RUN = devices.run()
+ALL = RUN.rows
 
 
 def disk(overflow=OVERFLOW, result="ok", **values):
@@ -84,6 +86,21 @@ class Read(unittest.TestCase):
         self.check(read(disk(overflow={**OVERFLOW, "overflow_total": 0}) + END), never)
         self.check(read(disk(overflow={**OVERFLOW, "overflow_buffers": 2}) + END), "2 overflow buffers left")
 
+    def test_pool_with_room(self):
+        room = {**OVERFLOW, "overflow_total": 0}
+        for name in ("nvme-room", "nvme-untrusted-room-64k"):
+            self.check(read(disk(room, pool_slots=9) + END, device=name), result="ok")
+            self.check(read(disk(OVERFLOW, pool_slots=9) + END, device=name), "9 overflow buffers")
+            for side in sides.SIDES:
+                self.check(read(disk(room, pool_slots=0) + END, side, name), "nothing was bounced, so this shows nothing")
+
+    def test_trusted_device_behind_an_iommu_is_not_bounced(self):
+        none = {**OVERFLOW, "overflow_total": 0}
+        for name in ("nvme-smmu", "nvme-smmu-room-64k"):
+            self.check(read(disk(none, pool_slots=0) + END, device=name), result="ok")
+            self.check(read(disk(none, pool_slots=2) + END, "base", name), "2 pool slots")
+            self.check(read(disk(OVERFLOW, pool_slots=0) + END, device=name), "9 overflow buffers")
+
     def test_fio_that_breaks_off(self):
         self.check(read(disk(result="not ok") + END), "data: failed")
 
@@ -104,31 +121,70 @@ class Guest(unittest.TestCase):
         """Parameters of the kernel and QEMU's arguments, with the size of the disk."""
         given = []
 
-        def boot_guest(run, _side, _name, _initramfs, parameters, qemu):
+        def boot_guest(run, _side, _name, initramfs, parameters, qemu, variant):
             file = folder / "devices/disk"
-            given.append((parameters, qemu, file.stat().st_size if file.exists() else None))
-            return (disk() if run.rows[device].disk else nics()) + END, False
+            self.assertEqual(initramfs, folder / f"devices/series/build/6.1/arm64-series-{variant}/initramfs")
+            given.append((parameters, qemu, file.stat().st_size if file.exists() else None, variant))
+            return (disk(pool_slots=5) if run.rows[device].device.disk else nics()) + END, False
 
         run = devices.run(short=short)
         with tempfile.TemporaryDirectory() as top, mock.patch("harness.paths.OUT", Path(top)), \
                 mock.patch.object(sides.Run, "boot_guest", boot_guest):
             folder = Path(top)
             (folder / "devices").mkdir()
-            self.assertEqual(run.boot(run.rows[device], "series", 0).result, "ok")
+            self.assertEqual(run.boot(run.rows[device], "series", 0).row, device)
             self.assertFalse((folder / "devices/disk").exists())
         return given[0]
 
     def test_disk(self):
-        parameters, qemu, size = self.boot("nvme")
-        self.assertEqual(parameters, ["swiotlb=512,force", "rcupdate.rcu_cpu_stall_suppress=1", "DEVICE=nvme0n1",
-                                      "JOBS=4", "SIZE=48m", "FRAMES=16384"])
+        parameters, qemu, size, pages = self.boot("nvme")
+        self.assertEqual(parameters, ["rcupdate.rcu_cpu_stall_suppress=1", "swiotlb=force", "swiotlb=512",
+                                      "DEVICE=nvme0n1", "SIZE=48m", "FRAMES=16384"])
+        self.assertEqual(pages, "4k")
         self.assertEqual((qemu[0], qemu[2:], size), ("-drive", ["-device", "nvme,serial=1,drive=disk"], 192 << 20))
         self.assertEqual(self.boot("nvme", short=True)[2], 32 << 20)
 
     def test_nics(self):
-        parameters, qemu, size = self.boot("e1000e", short=True)
-        self.assertEqual((parameters[2], parameters[-1], size), ("DEVICE=eth", "FRAMES=2048", None))
+        parameters, qemu, size, _ = self.boot("e1000e", short=True)
+        self.assertEqual((parameters[3], parameters[-1], size), ("DEVICE=eth", "FRAMES=2048", None))
         self.assertEqual(qemu.count("-netdev"), 2)
+
+    def test_untrusted(self):
+        parameters, qemu, _, pages = self.boot("nvme-untrusted-room-64k")
+        self.assertEqual(parameters[1:3], ["iommu.strict=1", "swiotlb=65536"])
+        self.assertEqual(parameters[-2:], ["--", "/untrusted.ko"])
+        self.assertEqual((qemu[2:4], pages), (["-device", "nvme,serial=1,drive=disk"], "64k"))
+        self.assertEqual(qemu[4:], ["-machine", "iommu=smmuv3"])
+        self.assertNotIn("--", self.boot("nvme-smmu")[0])
+
+    def test_rows(self):
+        axes = ("", "-marked", "-smmu", "-untrusted"), ("", "-room"), ("", "-64k")
+        names = ["nvme", "virtio-blk", "virtio-blk-packed", "e1000e"]
+        self.assertEqual(list(ALL), ["".join(words) for words in itertools.product(names, *axes)])
+        self.assertEqual(list(devices.run(rows="run").rows), names)
+        tested = list(devices.run(["series"], short=True).rows)
+        self.assertEqual(tested[:4], names)
+        self.assertTrue(set(tested) <= set(ALL) and any("untrusted" in name for name in tested))
+
+    def test_kernels(self):
+        """One for each page size on each side, with the module that marks devices and an initramfs of its own."""
+        built, archives = [], []
+
+        def build_kernel(_run, _composed, side, *targets, variant):
+            built.append((side, targets, variant))
+            return "tree"
+        with tempfile.TemporaryDirectory() as top, mock.patch("harness.paths.OUT", Path(top)), \
+                mock.patch.object(sides.Run, "build_kernel", build_kernel), \
+                mock.patch("harness.runs.devices.userspace.files", lambda arch: ("3.33", [("usr/bin/fio", "fio")])), \
+                mock.patch("harness.runs.devices.kernel.modules", lambda tree, folder, *_: folder / "untrusted"), \
+                mock.patch("harness.runs.devices.image.archive",
+                           lambda arch, folder, programs, others: archives.append((folder.name, dict(others)))):
+            devices.run().build(None, "base")
+        self.assertEqual(built, [("base", ("modules",), "4k"), ("base", ("modules",), "64k")])
+        self.assertEqual([name for name, _ in archives], ["arm64-base-4k", "arm64-base-64k"])
+        for name, others in archives:
+            self.assertEqual(list(others), ["usr/bin/fio", "etc/devices.fio", "untrusted.ko"])
+            self.assertEqual(others["untrusted.ko"].parts[-3:], (name, "untrusted", "untrusted.ko"))
 
     def test_choice(self):
         with mock.patch.dict(os.environ, {"DEVICE": "e1000e,nvme"}):
