@@ -23,16 +23,16 @@ void swiotlb_overflow_unmap(struct device *dev, phys_addr_t tlb_addr, size_t siz
 			    enum dma_data_direction dir, unsigned long attrs);
 
 /**
- * has_swiotlb_overflow() - whether an address may lie in a transient bounce buffer
- * @dev:	device for which the address was mapped
+ * swiotlb_range() - what has the range of all addresses that may be bounced
+ * @dev:	device for which an address was mapped
  *
- * Call this after reading the address, and before functions that look up the address. A device
- * that never used a transient buffer pays for a read barrier, a load and a test.
+ * Call this after reading the address, and before functions that look up the address.
  *
  * Context: any.
- * Return: false if @dev never used a transient buffer.
+ * Return: the pool of @dev; or something that has all addresses, if @dev ever used a transient
+ * buffer; NULL if @dev has no pool.
  */
-static inline bool has_swiotlb_overflow(struct device *dev)
+static inline struct io_tlb_mem *swiotlb_range(struct device *dev)
 {
 	/*
 	 * The address came from the CPU that mapped it, by whatever means the driver uses. Do not
@@ -41,30 +41,17 @@ static inline bool has_swiotlb_overflow(struct device *dev)
 	 * before, it pairs with smp_mb() in swiotlb_overflow_retire().
 	 */
 	smp_rmb();
-	return READ_ONCE(dev->dma_overflow_classes);
+	return READ_ONCE(dev->dma_io_tlb_range);
 }
 
-/**
- * is_swiotlb_overflow() - whether an address lies in a transient bounce buffer
- * @dev:	device for which the address was mapped
- * @paddr:	physical address of any byte of a mapping of @dev
- *
- * Context: any.
- * Return: true if the byte at @paddr is part of a mapping of @dev in a transient buffer.
- */
-static inline bool is_swiotlb_overflow(struct device *dev, phys_addr_t paddr)
+#elif defined(CONFIG_SWIOTLB)
+
+static inline struct io_tlb_mem *swiotlb_range(struct device *dev)
 {
-	return unlikely(has_swiotlb_overflow(dev)) && swiotlb_overflow_find(dev, paddr);
+	return dev->dma_io_tlb_mem;
 }
 
-#else
-
-static inline bool has_swiotlb_overflow(struct device *dev)
-{
-	return false;
-}
-
-static inline bool is_swiotlb_overflow(struct device *dev, phys_addr_t paddr)
+static inline bool swiotlb_overflow_find(struct device *dev, phys_addr_t paddr)
 {
 	return false;
 }

@@ -80,6 +80,9 @@ const char * const swiotlb_overflow_failure_names[OVERFLOW_FAILURES] = {
 static struct hlist_head *overflow_table __ro_after_init;
 static unsigned int overflow_hash_bits __ro_after_init;
 
+/* What devices that used a transient buffer have as their range: memory may be anywhere. */
+static struct io_tlb_mem overflow_range __ro_after_init = { .end = PHYS_ADDR_MAX };
+
 /*
  * Lock i protects the hash chains whose index modulo ARRAY_SIZE(overflow_locks) is i. Maps and
  * unmaps of all devices take it concurrently, on any CPU and also in hard IRQ context. It is held
@@ -110,21 +113,23 @@ static spinlock_t *overflow_lock(unsigned int hash)
 /*
  * After this, each CPU that is given an address of the mapping finds the buffer, by whatever means
  * it is given the address. smp_wmb() orders the hash chain before the address, and pairs with
- * smp_rmb() in has_swiotlb_overflow(). This includes the bit of the class, even if another CPU
- * set it and this one only observed it, because hlist_add_head_rcu() is a store release and
- * follows the test of the bit.
+ * smp_rmb() in swiotlb_range(). This includes the range of the device and the bit of the class,
+ * even if another CPU set them and this one only observed them, because hlist_add_head_rcu() is a
+ * store release and follows the tests.
  */
 static void swiotlb_overflow_publish(struct swiotlb_overflow_buf *buf)
 {
 	unsigned int hash = overflow_hash(buf->start, buf->class);
 	unsigned long flags;
 
+	if (READ_ONCE(buf->dev->dma_io_tlb_range) != &overflow_range)
+		WRITE_ONCE(buf->dev->dma_io_tlb_range, &overflow_range);
 	if (!test_bit(buf->class, &buf->dev->dma_overflow_classes))
 		set_bit(buf->class, &buf->dev->dma_overflow_classes);
 	spin_lock_irqsave(overflow_lock(hash), flags);
 	hlist_add_head_rcu(&buf->node, &overflow_table[hash]);
 	spin_unlock_irqrestore(overflow_lock(hash), flags);
-	smp_wmb();	/* pairs with has_swiotlb_overflow(), see above */
+	smp_wmb();	/* pairs with swiotlb_range(), see above */
 }
 
 static void overflow_free_retired(struct rcu_head *rcu)
@@ -143,7 +148,7 @@ static void overflow_free_retired(struct rcu_head *rcu)
  * look for an address in this memory. The next user of the memory may map it unbounced, and a
  * lookup of that address must not find the buffer. smp_mb() makes the removal from the chain
  * propagate to all CPUs before the memory is free, by whatever means it gets to its next user,
- * and pairs with smp_rmb() in has_swiotlb_overflow(). If the removal changes another descriptor
+ * and pairs with smp_rmb() in swiotlb_range(). If the removal changes another descriptor
  * instead of the head of the chain, the lock extends this to the insertion of that descriptor.
  *
  * The descriptors of a CPU are collected, so that one callback frees RETIRED_BATCH of them.
@@ -158,7 +163,7 @@ static void swiotlb_overflow_retire(struct swiotlb_overflow_buf *buf)
 	spin_lock_irqsave(overflow_lock(hash), flags);
 	hlist_del_rcu(&buf->node);
 	spin_unlock_irqrestore(overflow_lock(hash), flags);
-	smp_mb();	/* pairs with has_swiotlb_overflow(), see above */
+	smp_mb();	/* pairs with swiotlb_range(), see above */
 	swiotlb_overflow_free_memory(buf);
 
 	local_lock_irqsave(&swiotlb_overflow_retired.lock, flags);
@@ -180,7 +185,7 @@ static void swiotlb_overflow_retire(struct swiotlb_overflow_buf *buf)
  * @dev:	device of the mapping
  * @paddr:	physical address of the byte
  *
- * Call has_swiotlb_overflow() first, it has the barrier. If the caller owns the mapping, the
+ * Call may_be_swiotlb_buffer() first, it has the barrier. If the caller owns the mapping, the
  * descriptor remains valid after the return, because only the owner unmaps.
  *
  * Context: any.
@@ -207,9 +212,11 @@ struct swiotlb_overflow_buf *swiotlb_overflow_lookup(struct device *dev, phys_ad
 }
 
 /**
- * swiotlb_overflow_find() - is_swiotlb_overflow() for devices that have used transient buffers
+ * swiotlb_overflow_find() - is_swiotlb_buffer() for addresses that do not lie in the pool
  * @dev:	device for which the address was mapped
  * @paddr:	physical address
+ *
+ * Call may_be_swiotlb_buffer() first.
  *
  * Context: any.
  * Return: true if the byte at @paddr is part of a mapping of @dev in a transient buffer.
@@ -248,7 +255,7 @@ static void overflow_sync(struct device *dev, phys_addr_t tlb_addr, size_t size,
  * @size:	in bytes; bytes beyond the mapping are not copied, with a warning
  * @dir:	direction of the mapping; DMA_FROM_DEVICE: does not copy
  *
- * Call has_swiotlb_overflow() first. Does nothing if @tlb_addr is not in a transient buffer of
+ * Call may_be_swiotlb_buffer() first. Does nothing if @tlb_addr is not in a transient buffer of
  * @dev.
  *
  * Context: any; the caller owns the mapping.
@@ -267,7 +274,7 @@ void swiotlb_overflow_sync_for_device(struct device *dev, phys_addr_t tlb_addr, 
  * @size:	in bytes; bytes beyond the mapping are not copied, with a warning
  * @dir:	direction of the mapping; DMA_TO_DEVICE: does not copy
  *
- * Call has_swiotlb_overflow() first. Does nothing if @tlb_addr is not in a transient buffer of
+ * Call may_be_swiotlb_buffer() first. Does nothing if @tlb_addr is not in a transient buffer of
  * @dev.
  *
  * Context: any; the caller owns the mapping.
@@ -287,7 +294,7 @@ void swiotlb_overflow_sync_for_cpu(struct device *dev, phys_addr_t tlb_addr, siz
  * @dir:	direction of the mapping
  * @attrs:	DMA_ATTR_SKIP_CPU_SYNC: do not copy
  *
- * Call has_swiotlb_overflow() first. The memory is free on return. Does nothing if @tlb_addr is
+ * Call may_be_swiotlb_buffer() first. The memory is free on return. Does nothing if @tlb_addr is
  * not in a transient buffer of @dev. An address inside a mapping causes a warning, and nothing is
  * freed.
  *
@@ -402,7 +409,7 @@ phys_addr_t swiotlb_overflow_map(struct device *dev, phys_addr_t orig_addr, size
 	this_cpu_inc(swiotlb_overflow_stats.mapped);
 	/* A console may map with its own lock held. */
 	printk_deferred_once(KERN_INFO
-			     pr_fmt("pool of %lu slots is full, first transient buffer for %s\n"),
+			     pr_fmt("pool of %lu slots full or out of reach, first buffer for %s\n"),
 			     dev->dma_io_tlb_mem->nslabs, dev_name(dev));
 	trace_swiotlb_overflow_alloc(dev, buf->start, mapping_size, buf->memory);
 	return buf->start;

@@ -7,6 +7,7 @@
 
 #include <linux/atomic.h>
 #include <linux/device.h>
+#include <linux/highmem.h>
 #include <linux/init.h>
 #include <linux/kernel.h>
 #include <linux/math.h>
@@ -238,7 +239,10 @@ static unsigned long __init memory_up_to(enum zone_type highest)
  */
 void __init swiotlb_overflow_init_limits(void)
 {
-	default_cap = min_t(u64, (u64)totalram_pages() << PAGE_SHIFT >> DEFAULT_CAP_SHIFT,
+	/* Buffers lie in low memory. */
+	u64 memory = (u64)(totalram_pages() - totalhigh_pages()) << PAGE_SHIFT;
+
+	default_cap = min_t(u64, memory >> DEFAULT_CAP_SHIFT,
 			    min_t(u64, DEFAULT_CAP_MAX, LONG_MAX));
 	if (boot_cap == ULONG_MAX)
 		boot_cap = default_cap;

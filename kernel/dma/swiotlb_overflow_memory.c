@@ -81,9 +81,13 @@ static void set_size(struct swiotlb_overflow_buf *buf, const struct swiotlb_layo
 		buf->offset = layout->align_bits + layout->offset;
 		return;
 	}
-	/* The memory begins in the page that has the address bits of the mapping. */
+	/*
+	 * The memory begins in the page that has the address bits of the mapping. The pools of
+	 * decrypted memory align to the size only, so that this has to be the alignment at least.
+	 */
 	head = decrypted ? 0 : layout->align_bits & PAGE_MASK;
-	buf->memory = PAGE_ALIGN(size) - head;
+	buf->memory = PAGE_ALIGN(decrypted ? max_t(size_t, size, layout->align_mask + 1UL) : size) -
+		      head;
 	buf->offset = layout->align_bits - head + layout->offset;
 }
 

@@ -799,7 +799,9 @@ static void __exit swiotlb_torture_exit(void)
 {
 	if (!torture_manager)
 		return;
-	kthread_stop(torture_manager);
+	/* If it never ran, it has stopped nobody. */
+	if (kthread_stop(torture_manager) == -EINTR)
+		stop_all();
 	clean_up();
 }
 module_exit(swiotlb_torture_exit);

@@ -53,7 +53,7 @@ void swiotlb_test_at_exit(struct kunit *test, void (*fn)(void *), void *arg)
 
 static void test_device_free(void *dev)
 {
-	to_platform_device(dev)->dev.dma_io_tlb_mem = &io_tlb_default_mem;
+	swiotlb_set_pool(dev, &io_tlb_default_mem);
 	platform_device_unregister(to_platform_device(dev));
 }
 
@@ -106,7 +106,7 @@ struct io_tlb_mem *swiotlb_test_pool(struct kunit *test, struct device *dev, uns
 	swiotlb_init_io_tlb_mem(&pool->mem, virt_to_phys(pool->pages), nslabs, SWIOTLB_FORCE, true,
 				nareas);
 	pool->mem.can_overflow = false;
-	dev->dma_io_tlb_mem = &pool->mem;
+	swiotlb_set_pool(dev, &pool->mem);
 	return &pool->mem;
 }
 

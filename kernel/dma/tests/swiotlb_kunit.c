@@ -103,6 +103,44 @@ static void sync_before_mapping_copies_nothing(struct kunit *test)
 	swiotlb_tbl_unmap_single(dev, phys, SZ_4K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 }
 
+/* In the last slot, which the mapping does not fill, and where it has an offset. */
+static void sync_behind_mapping_copies_nothing(struct kunit *test)
+{
+	struct device *dev = device_with_room(test);
+	u8 *data = swiotlb_test_buffer(test, SZ_8K, 1);
+	dma_addr_t addr;
+
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0xfff), 0);
+	addr = dma_map_single(dev, data + 0x400, 1500, DMA_BIDIRECTIONAL);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+	memset(swiotlb_test_device_view(dev, addr), 0x77, 3000);
+
+	kunit_info(test, "expect: WARNING:\n");
+	dma_sync_single_for_cpu(dev, addr + 2100, 64, DMA_FROM_DEVICE);
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_8K, 1));
+	dma_unmap_single_attrs(dev, addr, 1500, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+}
+
+static void sync_is_clamped_to_mapping(struct kunit *test)
+{
+	struct device *dev = device_with_room(test);
+	u8 *data = swiotlb_test_buffer(test, SZ_4K, 1), *view;
+	dma_addr_t addr = dma_map_single(dev, data, 1000, DMA_BIDIRECTIONAL);
+
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+	view = swiotlb_test_device_view(dev, addr);
+	memset(view, 0x77, SZ_2K);
+	kunit_info(test, "expect: WARNING:\n");
+	dma_sync_single_for_cpu(dev, addr, SZ_2K, DMA_FROM_DEVICE);
+	KUNIT_EXPECT_NULL(test, memchr_inv(data, 0x77, 1000));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 1000, SZ_4K - 1000, 1 + 1000));
+	memset(data, 0x88, SZ_4K);
+	dma_sync_single_for_device(dev, addr, SZ_2K, DMA_TO_DEVICE);
+	KUNIT_EXPECT_NULL(test, memchr_inv(view, 0x88, 1000));
+	KUNIT_EXPECT_NULL(test, memchr_inv(view + 1000, 0x77, SZ_2K - 1000));
+	dma_unmap_single_attrs(dev, addr, 1000, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+}
+
 static void pages_free(void *pages)
 {
 	__free_pages(pages, 1);
@@ -658,6 +696,8 @@ static void empty_mapping_fails(struct kunit *test)
 
 	KUNIT_EXPECT_TRUE(test, dma_mapping_error(dev, dma_map_single(dev, data, 0,
 								      DMA_TO_DEVICE)));
+	if (IS_ENABLED(CONFIG_DMA_RESTRICTED_POOL))
+		KUNIT_EXPECT_NULL(test, swiotlb_alloc(dev, 0));
 	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 0);
 }
 
@@ -797,6 +837,8 @@ static struct kunit_case swiotlb_test_cases[] = {
 	KUNIT_CASE(sync_copies_only_its_range),
 	KUNIT_CASE(sync_from_any_byte_of_slot),
 	KUNIT_CASE(sync_before_mapping_copies_nothing),
+	KUNIT_CASE(sync_behind_mapping_copies_nothing),
+	KUNIT_CASE(sync_is_clamped_to_mapping),
 	KUNIT_CASE(sync_copies_to_page_of_its_range),
 	KUNIT_CASE_PARAM(address_keeps_alignment, align_gen_params),
 	KUNIT_CASE(search_of_half_full_pool_ends),
