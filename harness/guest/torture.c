@@ -5,16 +5,20 @@
  *
  * Words of the kernel's command line: swiotlb_torture.NAME=VALUE are parameters of the module, and
  * debugfs.PATH=VALUE is written to /sys/kernel/debug/PATH before. The first run is left to its end, the
- * second is unloaded in the middle.
+ * second is unloaded in the middle. With guest.hotplug=1, all CPUs but the first go offline and come back, one after
+ * the other, all the time.
  */
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ktap.h"
@@ -28,6 +32,7 @@
 enum {
 	LATE	= 300,		/* seconds after which a run that should have ended has not */
 	MIDDLE	= 2,		/* seconds after which the second run is cut off */
+	PAUSE	= 50000,	/* us for which a CPU stays as it is */
 };
 
 static int kmsg;
@@ -158,14 +163,63 @@ static int counter(const char *name, const char *file, const char *what, int zer
 	return 0;
 }
 
+static int set_online(int cpu, const char *text)
+{
+	char path[64];
+	int fd, good;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	good = fd >= 0 && write(fd, text, 1) == 1;
+	if (fd >= 0)
+		close(fd);
+	return good;
+}
+
+/* Starts what takes CPUs offline, and counts in *count how often one was. */
+static pid_t start_hotplug(volatile unsigned long *count)
+{
+	const int cpus = sysconf(_SC_NPROCESSORS_CONF);
+	pid_t child;
+	int cpu;
+
+	fflush(stdout);
+	child = fork();
+	for (cpu = 1; !child; cpu = cpu % (cpus - 1) + 1) {
+		*count += set_online(cpu, "0");
+		usleep(PAUSE);
+		set_online(cpu, "1");
+		usleep(PAUSE);
+	}
+	return child;
+}
+
+static int end_hotplug(pid_t child, unsigned long count)
+{
+	int cpu;
+
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	for (cpu = sysconf(_SC_NPROCESSORS_CONF) - 1; cpu; cpu--)
+		set_online(cpu, "1");
+	ktap_value("cpus_go_offline", "offline", count);
+	return count != 0;
+}
+
 int main(void)
 {
+	volatile unsigned long *offline = mmap(NULL, sizeof(*offline), PROT_READ | PROT_WRITE,
+					       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	struct run first = { .name = "runs_to_its_end" };
 	struct run second = { .name = "unloaded_in_the_middle", .seconds = MIDDLE, .cut = 1 };
 	char line[4096], parameters[4096] = "", *word;
+	pid_t hotplug = 0;
 	int good;
 
-	ktap_begin(MODULE, 4);
+	if (read_file("/proc/cmdline", line, sizeof(line)) && strstr(line, " guest.hotplug=1") && offline != MAP_FAILED &&
+	    sysconf(_SC_NPROCESSORS_CONF) > 1)
+		hotplug = start_hotplug(offline);
+	ktap_begin(MODULE, hotplug ? 5 : 4);
 	kmsg = open("/dev/kmsg", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	good = kmsg >= 0 || fails(first.name, "/dev/kmsg");
 	good &= !mount("debugfs", DEBUGFS, "debugfs", 0, "") || fails(first.name, DEBUGFS);
@@ -183,6 +237,8 @@ int main(void)
 	ktap_result(first.name, good & torture(&first, parameters));
 	strcat(parameters, "duration=0 seed=2");
 	ktap_result(second.name, torture(&second, parameters));
+	if (hotplug)
+		ktap_result("cpus_go_offline", end_hotplug(hotplug, *offline));
 	ktap_result("pool_overflows", counter("pool_overflows", "overflow/total", "overflowed", 0));
 	good = counter("nothing_is_left", "io_tlb_used", "io_tlb_used", 1);
 	good &= counter("nothing_is_left", "overflow/buffers", "buffers", 1);
