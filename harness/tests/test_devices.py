@@ -3,12 +3,13 @@
 
 import itertools
 import os
+import re
 import tempfile
 import unittest
 from pathlib import Path
 from unittest import mock
 
-from harness import ui
+from harness import paths, ui
 from harness.runs import devices, sides
 from harness.tests.test_sides import END, ktap
 
@@ -165,6 +166,13 @@ class Guest(unittest.TestCase):
         tested = list(devices.run(["series"], short=True).rows)
         self.assertEqual(tested[:4], names)
         self.assertTrue(set(tested) <= set(ALL) and any("untrusted" in name for name in tested))
+
+    def test_disk_has_room_for_the_jobs_of_fio(self):
+        text = (paths.TOP / "harness/guest/devices.fio").read_text(encoding="utf-8")
+        jobs = [name for name in re.findall(r"^\[(.+)\]$", text, re.M) if name != "global"]
+        self.assertEqual(RUN.settings["jobs"], len(jobs))
+        self.assertEqual(re.findall(r"^offset=(\d+)%?$", text, re.M), [str(100 * i // len(jobs))
+                                                                      for i in range(len(jobs))])
 
     def test_kernels(self):
         """One for each page size on each side, with the module that marks devices and an initramfs of its own."""

@@ -155,6 +155,7 @@ alloc_decrypted(struct swiotlb_overflow_buf *buf, const struct swiotlb_layout *l
 	}
 	buf->source = OVERFLOW_ATOMIC_POOL;
 	buf->start = page_to_phys(page) + buf->offset;
+	/* A pool in CMA may itself begin at a multiple of less (CONFIG_CMA_ALIGNMENT). */
 	if (page_to_phys(page) & layout->align_mask) {
 		swiotlb_overflow_free_memory(buf);
 		return OVERFLOW_FAIL_REACH;

@@ -187,6 +187,23 @@ void swiotlb_test_pool_room(struct io_tlb_mem *mem, unsigned int slots)
 	mem->areas[0].used = mem->area_nslabs - slots;
 }
 
+const void *swiotlb_test_granules_gen_params(const void *prev, char *desc)
+{
+	static const unsigned int masks[] = { 0, 0x7ff, 0xfff, 0x3fff, 0xffff };
+	static const unsigned int granules[] = { 0, SZ_4K, SZ_16K, SZ_64K };
+	static struct swiotlb_test_granules p;
+	static unsigned int i;
+
+	i = prev ? i + 1 : 0;
+	if (i == ARRAY_SIZE(masks) * ARRAY_SIZE(granules))
+		return NULL;
+	p.min_align_mask = masks[i / ARRAY_SIZE(granules)];
+	p.granule = granules[i % ARRAY_SIZE(granules)];
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "min_align_mask %#x, granule %#x", p.min_align_mask,
+		 p.granule);
+	return &p;
+}
+
 void swiotlb_test_fill(u8 *data, size_t size, unsigned int seed)
 {
 	size_t i;

@@ -16,6 +16,26 @@ struct io_tlb_mem;
 struct kunit;
 
 /**
+ * struct swiotlb_test_granules - a combination of alignment and granule
+ * @min_align_mask:	of the device
+ * @granule:		of its IOMMU, in bytes; 0 without one
+ */
+struct swiotlb_test_granules {
+	unsigned int min_align_mask;
+	unsigned int granule;
+};
+
+/**
+ * swiotlb_test_granules_gen_params() - generate all combinations for a case with parameters
+ * @prev:	the combination before, or NULL
+ * @desc:	set to what the combination is called
+ *
+ * Context: one case at a time.
+ * Return: a struct swiotlb_test_granules, or NULL after the last one.
+ */
+const void *swiotlb_test_granules_gen_params(const void *prev, char *desc);
+
+/**
  * swiotlb_test_device() - create a coherent device without hardware
  * @test:	test case; the device is removed at its end
  * @mask:	streaming and coherent DMA mask

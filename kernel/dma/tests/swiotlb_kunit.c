@@ -544,33 +544,10 @@ static void padding_in_granules_is_cleared(struct kunit *test)
 }
 
 /*
- * All combinations of what a device asks of an address, and of the granules of its IOMMU. What has
- * to hold is computed from the arguments and from the address only.
+ * The bytes that the device can reach, from the first of a granule or slot to the last one. What
+ * has to hold is computed from the arguments of a mapping and from its address only.
  */
-struct granule_param {
-	unsigned int min_align_mask;
-	unsigned int granule;		/* 0: no IOMMU */
-};
-
-static const void *granule_gen_params(const void *prev, char *desc)
-{
-	static const unsigned int masks[] = { 0, 0x7ff, 0xfff, 0x3fff, 0xffff };
-	static const unsigned int granules[] = { 0, SZ_4K, SZ_16K, SZ_64K };
-	static struct granule_param p;
-	static unsigned int i;
-
-	i = prev ? i + 1 : 0;
-	if (i == ARRAY_SIZE(masks) * ARRAY_SIZE(granules))
-		return NULL;
-	p.min_align_mask = masks[i / ARRAY_SIZE(granules)];
-	p.granule = granules[i % ARRAY_SIZE(granules)];
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "min_align_mask %#x, granule %#x", p.min_align_mask,
-		 p.granule);
-	return &p;
-}
-
-/* The bytes that the device can reach, from the first of a granule or slot to the last one */
-static void device_reach(const struct granule_param *p, phys_addr_t phys, size_t size,
+static void device_reach(const struct swiotlb_test_granules *p, phys_addr_t phys, size_t size,
 			 phys_addr_t *first, phys_addr_t *end)
 {
 	const unsigned int unit = max_t(unsigned int, p->granule, SZ_2K);
@@ -587,7 +564,7 @@ static bool memory_is(phys_addr_t first, phys_addr_t end, u8 value)
 static void map_one_in_granules(struct kunit *test, struct device *dev, u8 *data, size_t offset,
 				size_t size, enum dma_data_direction dir)
 {
-	const struct granule_param *p = test->param_value;
+	const struct swiotlb_test_granules *p = test->param_value;
 	const phys_addr_t orig = virt_to_phys(data) + offset;
 	struct io_tlb_mem *mem = dev->dma_io_tlb_mem;
 	const size_t after = offset + size;
@@ -628,7 +605,7 @@ static void map_one_in_granules(struct kunit *test, struct device *dev, u8 *data
 
 static void granules_keep_address_and_neighbours(struct kunit *test)
 {
-	const struct granule_param *p = test->param_value;
+	const struct swiotlb_test_granules *p = test->param_value;
 	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
 	u8 *data = PTR_ALIGN(swiotlb_test_buffer(test, SZ_512K, 1), SZ_64K);
 	const size_t most = SZ_256K - ALIGN(p->min_align_mask, SZ_2K);
@@ -746,7 +723,7 @@ static void promised_size_fits(struct kunit *test)
 {
 	static const unsigned int slots[] = { 20, 64, 127, 128, 150, 300 };
 	static const size_t starts[] = { 0, SZ_4K, 5 * SZ_4K, PAGE_SIZE };
-	const struct granule_param *p = test->param_value;
+	const struct swiotlb_test_granules *p = test->param_value;
 	const unsigned int mask = p->granule ? p->granule - 1 : 0;
 	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
 	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_512K, 1)), phys;
@@ -848,10 +825,10 @@ static struct kunit_case swiotlb_test_cases[] = {
 	KUNIT_CASE(mappings_end_within_pool),
 	KUNIT_CASE(granules_are_not_shared),
 	KUNIT_CASE(padding_in_granules_is_cleared),
+	KUNIT_CASE_PARAM(granules_keep_address_and_neighbours, swiotlb_test_granules_gen_params),
+	KUNIT_CASE_PARAM(promised_size_fits, swiotlb_test_granules_gen_params),
 	KUNIT_CASE(padding_in_granules_is_cleaned),
 	KUNIT_CASE(copy_is_written_back),
-	KUNIT_CASE_PARAM(granules_keep_address_and_neighbours, granule_gen_params),
-	KUNIT_CASE_PARAM(promised_size_fits, granule_gen_params),
 	KUNIT_CASE(coherent_memory_is_aligned_to_its_size),
 	KUNIT_CASE(empty_mapping_fails),
 	KUNIT_CASE(random_mappings_never_overlap),

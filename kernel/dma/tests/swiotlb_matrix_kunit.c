@@ -32,28 +32,6 @@
 
 enum state { POOL_FREE, POOL_FRAGMENTED, POOL_FULL };
 
-struct combination {
-	unsigned int min_align_mask;
-	unsigned int granule;		/* of the IOMMU; 0: there is none */
-};
-
-static const void *combination_gen_params(const void *prev, char *desc)
-{
-	static const unsigned int masks[] = { 0, 0x7ff, 0xfff, 0x3fff, 0xffff };
-	static const unsigned int granules[] = { 0, SZ_4K, SZ_16K, SZ_64K };
-	static struct combination c;
-	static unsigned int i;
-
-	i = prev ? i + 1 : 0;
-	if (i == ARRAY_SIZE(masks) * ARRAY_SIZE(granules))
-		return NULL;
-	c.min_align_mask = masks[i / ARRAY_SIZE(granules)];
-	c.granule = granules[i % ARRAY_SIZE(granules)];
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "min_align_mask %#x, granule %#x", c.min_align_mask,
-		 c.granule);
-	return &c;
-}
-
 struct span {
 	phys_addr_t start, end;
 };
@@ -72,7 +50,7 @@ struct mapping {
 
 struct matrix {
 	struct kunit *test;
-	const struct combination *c;
+	const struct swiotlb_test_granules *c;
 	struct device *dev;
 	struct io_tlb_mem *mem;
 	struct span pool, area;
@@ -288,13 +266,17 @@ static void start(struct kunit *test, struct matrix *m, enum state state)
 	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(m->dev, m->c->min_align_mask), 0);
 }
 
-/* Each step of 512 bytes in 4 KB, then each offset in 4 KB in some page */
+/*
+ * Each step of 512 bytes in 4 KB, then each offset in 4 KB in some page. One that fails is enough:
+ * the others would fail alike, with megabytes of messages.
+ */
 static void run(struct matrix *m)
 {
 	unsigned int round = 0;
 	size_t offset;
 
-	for (offset = 0; offset < SZ_64K; offset += offset < SZ_4K ? 0x200 : 0x3a00)
+	for (offset = 0; offset < SZ_64K && m->test->status == KUNIT_SUCCESS;
+	     offset += offset < SZ_4K ? 0x200 : 0x3a00)
 		map_and_unmap(m, offset, round++);
 }
 
@@ -355,11 +337,11 @@ static void mappings_right_in_decrypted_memory(struct kunit *test)
 }
 
 static struct kunit_case matrix_cases[] = {
-	KUNIT_CASE_PARAM(free_pool_maps_right, combination_gen_params),
-	KUNIT_CASE_PARAM(fragmented_pool_maps_right, combination_gen_params),
-	KUNIT_CASE_PARAM(full_pool_maps_right, combination_gen_params),
-	KUNIT_CASE_PARAM(mappings_right_without_coherence, combination_gen_params),
-	KUNIT_CASE_PARAM(mappings_right_in_decrypted_memory, combination_gen_params),
+	KUNIT_CASE_PARAM(free_pool_maps_right, swiotlb_test_granules_gen_params),
+	KUNIT_CASE_PARAM(fragmented_pool_maps_right, swiotlb_test_granules_gen_params),
+	KUNIT_CASE_PARAM(full_pool_maps_right, swiotlb_test_granules_gen_params),
+	KUNIT_CASE_PARAM(mappings_right_without_coherence, swiotlb_test_granules_gen_params),
+	KUNIT_CASE_PARAM(mappings_right_in_decrypted_memory, swiotlb_test_granules_gen_params),
 	{}
 };
 
