@@ -14,6 +14,7 @@ CASES = re.compile(r"\bKUNIT_CASE\w*\(\s*(\w+)")
 # What the user may choose with
 VARIABLES = ("LANES", "LANE", "PART", "SUITE", "CASE", "PATCHES", "MUTANTS", "FIX", "BREAKS", "DURATION", "TREE",
              "DEVICE", "SCENARIO")
+SHOWN = 200              # names in a message
 SOURCES = ("arch", "drivers", "kernel", "lib", "mm")        # folders that have tests
 
 
@@ -22,8 +23,9 @@ def matching(variable, names, what):
     globs = os.environ.get(variable, "").replace(",", " ").split() or ["*"]
     for glob in globs:
         if not any(fnmatch.fnmatchcase(name, glob) for name in names):
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
             raise ui.Failure(f"there is no {what} {glob}".replace(" *", ""),
-                             f"{variable}= takes some of: {' '.join(names)}")
+                             f"{variable}= takes some of: {' '.join(names[:SHOWN])}{more}")
     return [name for name in names if any(fnmatch.fnmatchcase(name, glob) for glob in globs)]
 
 

@@ -5,6 +5,7 @@ They are described in bases/<base>/lanes.toml, and built and booted by the base'
 tools/testing/kunit/kunit.py, so whatever passes here a maintainer can repeat without this harness.
 """
 
+import contextlib
 import os
 import re
 import tomllib
@@ -141,15 +142,27 @@ def known_to(tree, kernel, use):
     return Kernel(kernel.name, kernel.arch, [str(path.with_suffix(""))])
 
 
-def boot(lane, use="", glob="", name=None, timeout=None):
-    """Boot a lane's kernel and return the Report, not yet judged. `glob` limits the suites, or is suite.case."""
+class Enough(Exception):
+    """A guest need not go on."""
+
+
+def stop_if(enough):
+    if enough:
+        raise Enough
+
+
+def boot(lane, use="", glob="", name=None, timeout=None, enough=None):
+    """Boot a lane's kernel and return the Report, not yet judged. `glob` limits the suites, or is suite.case.
+    `enough` gets the console so far, about twice a second, and says whether the rest of it is not needed."""
     name, timeout, glob = name or lane.name, timeout or lane.timeout, glob or lane.glob
     log = paths.log_dir(use) / f"{name}.console.log"
     arguments = ["--raw_output=all", f"--timeout={timeout}"]
     arguments += [f"--kernel_args={word}" for word in lane.boot]
     arguments += [f"--qemu_args={word}" for word in lane.qemu]
-    kunit(lane.kernel, use, "exec", [*arguments, *([glob] if glob else [])], log, check=False, name=f"boot of {name}",
-          status=lambda: f"{log.stat().st_size // 1024} KB of console" if log.exists() else "")
+    with contextlib.suppress(Enough):
+        kunit(lane.kernel, use, "exec", [*arguments, *([glob] if glob else [])], log, check=False, name=f"boot of {name}",
+              status=lambda: f"{log.stat().st_size // 1024} KB of console" if log.exists() else "",
+              watch=enough and (lambda: stop_if(enough(log.read_text(encoding="utf-8", errors="replace")))))
     text = log.read_text(encoding="utf-8", errors="replace")
     result = report.parse(text, name, ui.short(log))
     if f"timed out after {timeout} seconds" in text:

@@ -14,6 +14,7 @@ TOKEN = re.compile(r"""(?P<space>\s+|/\*.*?\*/|//[^\n]*|\\\n)|(?P<text>"(?:\\.|[
                        |(?P<number>\d[\w.]*)|(?P<name>[A-Za-z_]\w*)
                        |(?P<operator><<=|>>=|\.\.\.|->|\+\+|--|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^]=|[-+*/%&|^~!<>=?:;,.(){}\[\]\#])""",
                    re.S | re.X)
+COMMENT = re.compile(r"/\*.*?\*/", re.S)
 # The head of a function, up to its brace; 6.1 has the type and the name on one line or on two.
 FUNCTION = re.compile(r"^(?:[A-Za-z_][^\n;={}#]*\n?)?[^\n;={}#]*?\b(\w+)\([^;{}]*\)\n\{", re.M)
 TYPES = {"bool", "char", "const", "dma_addr_t", "enum", "gfp_t", "int", "long", "phys_addr_t", "s64", "signed", "size_t",
@@ -26,6 +27,8 @@ SIGNS = {"+", "-"}        # also in front of one operand
 # Statements that are only left out: jumps, and what is for people to read
 AS_THEY_ARE = re.compile(r"(?:goto|break|continue|pr_\w+|printk\w*|dev_warn\w*|dev_WARN\w*|trace_\w+)\b")
 LOOPS = re.compile(r"(?:\w+_)?for_each\w*$")
+# Conditions that the configuration decides: the other branch need not even link
+CONFIGURED = re.compile(r"!?IS_ENABLED\(\w+\)")
 SWITCH = "mutation"
 
 
@@ -148,7 +151,7 @@ class Body:
     def expression(self, expression, condition=False):
         """An expression with its alternatives."""
         said, text = plain(expression), "".join(expression).strip()
-        if not said or self.function in self.skip:
+        if not said or self.function in self.skip or CONFIGURED.fullmatch(said):
             self.out.append("".join(expression))
             return
         ways = []
@@ -250,7 +253,7 @@ def rewrite(text, functions=None, skip=(), mutants=None, drop=()):
     that the compiler refuses, which stay out."""
     mutants = [] if mutants is None else mutants
     first, out, at = len(mutants), [], 0
-    for match in FUNCTION.finditer(text):
+    for match in FUNCTION.finditer(COMMENT.sub(lambda comment: re.sub(r"[^\n]", " ", comment[0]), text)):
         if match.start() < at:
             continue
         begin = match.end() - 1

@@ -111,11 +111,15 @@ class Boot(unittest.TestCase):
 
     def boot(self, text, **options):
         """The report of a boot that prints `text`; self.called is how kunit.py was called."""
-        def run(cmd, log, **_):
+        def run(cmd, log, watch=None, **_):
             self.called = [str(word) for word in cmd]
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text(text, encoding="utf-8")
+            if watch:
+                watch()
+            self.came_to_its_end = True
             return 0
+        self.came_to_its_end = False
         with mock.patch.object(ui, "run", run):
             return lanes.boot(self.lane, **options)
 
@@ -136,6 +140,12 @@ class Boot(unittest.TestCase):
         self.assertTrue(booted.hung)
         self.assertIn("last words", "".join(booted.problems))
         self.assertFalse(self.boot("timed out after 8 seconds\n", timeout=9).hung)
+
+    def test_enough(self):
+        self.boot("one", enough=lambda text: text == "two")
+        self.assertTrue(self.came_to_its_end)
+        self.assertFalse(self.boot("one", enough=lambda text: text == "one").ended)
+        self.assertFalse(self.came_to_its_end)
 
     def test_passes(self):
         self.assertEqual(self.judged(console("ok 1 a", "ok 2 b")), 0)

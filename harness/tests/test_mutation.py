@@ -3,6 +3,7 @@
 
 import contextlib
 import io
+import itertools
 import os
 import subprocess
 import tempfile
@@ -116,6 +117,15 @@ class Rewrite(unittest.TestCase):
         _, mutants = mutation.rewrite('static void f(int a)\n{\n\tpr_warn("a %d\\n", a + 1);\n}\n')
         self.assertEqual([mutant.name for mutant in mutants], ['f: without pr_warn("a %d\\n", a + 1)'])
 
+    def test_comment_before_a_function(self):
+        _, mutants = mutation.rewrite("/*\n * Call smp_wmb() before.\n */\nstatic void f(int a)\n{\n\tg(a);\n}\n")
+        self.assertEqual([mutant.name for mutant in mutants], ["f: without g(a)"])
+
+    def test_what_the_configuration_decides_stays(self):
+        _, mutants = mutation.rewrite("static void f(int a)\n{\n\tif (!IS_ENABLED(CONFIG_A))\n\t\treturn;\n"
+                                      "\tif (IS_ENABLED(CONFIG_A) && a)\n\t\tg();\n}\n")
+        self.assertEqual(sum("is always true" in mutant.name for mutant in mutants), 1)
+
     def test_declarations_and_directives_stay(self):
         text, _ = mutation.rewrite("static int f(void)\n{\n\tstatic int a = 1;\n#ifdef B\n\tint c[] = { 1, 2 };\n#endif\n"
                                    "\treturn a;\n}\n")
@@ -123,7 +133,7 @@ class Rewrite(unittest.TestCase):
             self.assertIn(line, text)
 
 
-PLAN = {"lane": "a", "glob": "demo*", "switch": "x.c", "file": [{"path": "x.c"}], "equivalent": {}}
+PLAN = {"lanes": ["a"], "glob": "demo*", "switch": "x.c", "file": [{"path": "x.c"}], "equivalent": []}
 LANE = lanes.Lane("a", types.SimpleNamespace(name="k", arch="arm64"), {"demo": 2, "other": 1})
 SOURCE = "#include <a.h>\n\nstatic int f(int a)\n{\n\treturn a + 1;\n}\n"
 
@@ -133,16 +143,26 @@ class Plan(unittest.TestCase):
 
     def test_repository(self):
         for part, plan in runs.plans(paths.TOP).items():
-            self.assertIn(plan["lane"], lanes.load(), part)
-            self.assertTrue(runs.suites_of(lanes.load()[plan["lane"]], plan), part)
+            for lane in runs.lanes_of(plan):
+                self.assertTrue(runs.suites_of(lane, plan), f"{part}: {lane.name}")
+            self.assertTrue(all(group["why"].strip() for group in plan["equivalent"]), part)
+            self.assertEqual(len(runs.equivalent(plan)), len(set(runs.equivalent(plan))), part)
 
     def test_unknown_key(self):
         with tempfile.TemporaryDirectory() as tmp:
             folder = Path(tmp, "series/p")
             folder.mkdir(parents=True)
-            (folder / "mutation.toml").write_text("lane = 'a'\nline = 1\n", encoding="ascii")
-            with self.assertRaises(ui.Failure):
-                runs.plans(Path(tmp))
+            whole = "lanes = ['a']\nglob = 'a'\nswitch = 'a'\nfile = []\n"
+            for wrong in ("lanes = ['a']\nline = 1\n", f"{whole}equivalent = [{{ why = 'a', mutant = [] }}]\n"):
+                (folder / "mutation.toml").write_text(wrong, encoding="ascii")
+                with self.assertRaises(ui.Failure):
+                    runs.plans(Path(tmp))
+            (folder / "mutation.toml").write_text(f"{whole}equivalent = [{{ why = 'a', mutants = [] }}]\n", encoding="ascii")
+            self.assertEqual(list(runs.plans(Path(tmp))), ["p"])
+
+    def test_unknown_lane(self):
+        with mock.patch.object(lanes, "load", return_value={"a": LANE}), self.assertRaisesRegex(ui.Failure, "lane b"):
+            runs.lanes_of({**PLAN, "lanes": ["a", "b"]})
 
     def test_unknown_part(self):
         with mock.patch.dict(os.environ, PART="nothing"), self.assertRaisesRegex(ui.Failure, "nothing"):
@@ -172,14 +192,26 @@ class Plan(unittest.TestCase):
             log.write_text("kernel/x.c:7:1: error: no\n", encoding="ascii")
             plan = {**PLAN, "switch": "kernel/x.c", "file": [{"path": "kernel/x.c"}]}
             with mock.patch.object(lanes, "build", side_effect=[ui.Failure("no", log=log), None]):
-                mutants, invalid = runs.build(Path(tmp), LANE.kernel, plan)
+                mutants, invalid = runs.build(Path(tmp), [LANE.kernel], plan)
             self.assertEqual(([mutant.what for mutant in mutants], invalid), (["a + 1 -> a + 2"], 1))
+
+    def test_kernels_have_the_same_mutants(self):
+        other = types.SimpleNamespace(name="l", arch="arm")
+        with tempfile.TemporaryDirectory() as tmp:
+            Path(tmp, "kernel").mkdir()
+            Path(tmp, "kernel/x.c").write_text(SOURCE, encoding="ascii")
+            log = Path(tmp, "log")
+            log.write_text("kernel/x.c:7:1: error: no\n", encoding="ascii")
+            plan = {**PLAN, "switch": "kernel/x.c", "file": [{"path": "kernel/x.c"}]}
+            with mock.patch.object(lanes, "build", side_effect=[None, ui.Failure("no", log=log), None, None]) as built:
+                runs.build(Path(tmp), [LANE.kernel, other], plan)
+        self.assertEqual([call[0][0].name for call in built.call_args_list], ["k", "l", "k", "l"])
 
     def test_build_that_fails_otherwise(self):
         with tempfile.TemporaryDirectory() as tmp:
             Path(tmp, "x.c").write_text(SOURCE, encoding="ascii")
             with mock.patch.object(lanes, "build", side_effect=ui.Failure("disk")), self.assertRaisesRegex(ui.Failure, "disk"):
-                runs.build(Path(tmp), LANE.kernel, PLAN)
+                runs.build(Path(tmp), [LANE.kernel], PLAN)
 
 
 class Verdict(unittest.TestCase):
@@ -187,10 +219,10 @@ class Verdict(unittest.TestCase):
 
     def booted(self, *lines, **more):
         with mock.patch.object(lanes, "boot", return_value=boot(*lines, **more)) as called:
-            survived = runs.survives(LANE, PLAN, mutation.Mutant(7, "f", "x"))
+            passed = runs.passes(LANE, PLAN, mutation.Mutant(7, "f", "x"))
         self.assertIn(f"{mutation.SWITCH}=7", called.call_args[0][0].boot)
         self.assertEqual(LANE.boot, [])
-        return survived
+        return passed
 
     def test_passes(self):
         self.assertTrue(self.booted("    ok 1 first", "    ok 2 second"))
@@ -201,6 +233,25 @@ class Verdict(unittest.TestCase):
     def test_no_end(self):
         self.assertFalse(self.booted("    ok 1 first", end=False))
 
+    def test_ends_early(self):
+        for console, ends in (("    ok 1 first\n", False), ("    ok 1 first\n        not ok 2 second", True),
+                              ("[    1.0] Internal error: Oops: 1\n", True), ("Kernel panic - not syncing: Oops", True),
+                              ("    # a: expect: WARNING:\n", False)):
+            self.assertEqual(runs.noticed()(console), ends, console)
+
+    def test_ends_when_nothing_comes(self):
+        seen = runs.noticed()
+        with mock.patch.object(runs.time, "monotonic", side_effect=itertools.count(0, runs.QUIET / 2)):
+            answers = [seen("a"), seen("ab"), seen("ab"), seen("ab")]
+        self.assertEqual(answers, [False, False, False, True])
+
+    def test_next_lane(self):
+        other = lanes.Lane("b", LANE.kernel, {"demo": 2})
+        for passed, survived, booted in (([True, True], True, 2), ([True, False], False, 2), ([False], False, 1)):
+            with mock.patch.object(runs, "passes", side_effect=passed) as called:
+                self.assertEqual(runs.survives([LANE, other], PLAN, mutation.Mutant(7, "f", "x")), survived)
+            self.assertEqual(called.call_count, booted)
+
     def command(self, outcomes, plan=PLAN, lines=""):
         """The status of the command; `outcomes` by number, and 0 is the boot without a mutant."""
         mutants = [mutation.Mutant(number, "f", f"m{number}") for number in outcomes if number]
@@ -209,7 +260,7 @@ class Verdict(unittest.TestCase):
         with mock.patch.object(runs, "plan_of", return_value=plan), mock.patch.object(lanes, "load", return_value={"a": LANE}), \
                 mock.patch.object(loop, "begin", return_value=(ui.Steps("m", 5), composed)), \
                 mock.patch.object(runs, "build", return_value=(mutants, 0)), \
-                mock.patch.object(runs, "survives", side_effect=lambda lane, plan, mutant: outcomes[mutant.number]), \
+                mock.patch.object(runs, "passes", side_effect=lambda lane, plan, mutant: outcomes[mutant.number]), \
                 mock.patch.dict(os.environ, LINES=lines), contextlib.redirect_stdout(out):
             status = runs.cmd_mutation()
         composed.checkout.assert_called()       # the work tree is left as the series is
@@ -230,13 +281,13 @@ class Verdict(unittest.TestCase):
             self.command({0: False, 1: False})
 
     def test_equivalent(self):
-        status, out = self.command({0: True, 1: False, 2: True}, {**PLAN, "equivalent": {"f: m2": "why"}})
+        status, out = self.command({0: True, 1: False, 2: True}, {**PLAN, "equivalent": [{"why": "so", "mutants": ["f: m2"]}]})
         self.assertEqual(status, 0)
         self.assertIn("1 killed", out)
 
     def test_stale_equivalent(self):
         with self.assertRaisesRegex(ui.Failure, "f: m9"):
-            self.command({0: True, 1: False}, {**PLAN, "equivalent": {"f: m9": "why"}})
+            self.command({0: True, 1: False}, {**PLAN, "equivalent": [{"why": "so", "mutants": ["f: m9"]}]})
 
     def test_chosen(self):
         status, out = self.command({0: True, 1: False, 2: True}, lines="f:*m1")
