@@ -18,17 +18,19 @@ struct io_tlb_mem;
 /**
  * struct io_tlb_slot - IO TLB slot descriptor
  * @orig_addr:	The original address corresponding to a mapped entry.
- * @alloc_size:	Size of the allocated buffer.
+ * @alloc_size:	Bytes from @orig_addr to the end of the mapping.
  * @list:	The free list describing the number of free entries available
  *		from each index.
  * @pad_slots:	In the slot where a mapping begins, the number of slots before
  *		it that were allocated for its alignment; otherwise 0.
+ * @nslots:	In the first slot of an allocation, the number of its slots.
  */
 struct io_tlb_slot {
 	phys_addr_t orig_addr;
 	size_t alloc_size;
 	unsigned short list;
 	unsigned short pad_slots;
+	unsigned short nslots;
 };
 
 /**

@@ -328,7 +328,7 @@ static phys_addr_t overflow_fail(struct device *dev, size_t size,
 	trace_swiotlb_overflow_fail(dev, size, reason);
 	if (!(attrs & DMA_ATTR_NO_WARN))
 		dev_warn_ratelimited(dev,
-				     "swiotlb buffer is full (sz: %zu bytes), total %lu (slots), used %lu (slots), overflow %ld of %lu (bytes), this device %ld (bytes): %s\n",
+				     "swiotlb buffer is full or out of reach (sz: %zu bytes), total %lu (slots), used %lu (slots), overflow %ld of %lu (bytes), this device %ld (bytes): %s\n",
 				     size, mem->nslabs, swiotlb_mem_used(mem),
 				     atomic_long_read(&limits->bytes), READ_ONCE(limits->cap),
 				     atomic_long_read(&dev->dma_overflow_bytes), reason);

@@ -190,6 +190,7 @@ enum swiotlb_overflow_failure swiotlb_overflow_charge(struct device *dev, enum o
 void swiotlb_overflow_uncharge(struct device *dev, enum overflow_zone zone, size_t bytes);
 int swiotlb_overflow_set_cap(u64 bytes);
 int swiotlb_overflow_set_share(u64 percent);
+int swiotlb_overflow_parse(const char *str, unsigned long *cap, unsigned int *share);
 void swiotlb_overflow_init_limits(void);
 
 #ifdef CONFIG_DEBUG_FS

@@ -6,6 +6,7 @@
 #define pr_fmt(fmt) "software IO TLB: " fmt
 
 #include <linux/atomic.h>
+#include <linux/ctype.h>
 #include <linux/device.h>
 #include <linux/highmem.h>
 #include <linux/init.h>
@@ -48,8 +49,8 @@ static unsigned long default_cap __ro_after_init;
 static DEFINE_MUTEX(limits_lock);
 
 /*
- * Charges unless this exceeds the limit: not even for a moment, because charges of others would
- * fail.
+ * Charges unless this exceeds the limit: not even for a moment, because charges of others to the
+ * same limit would fail.
  */
 static bool try_charge(atomic_long_t *charged, size_t bytes, unsigned long limit)
 {
@@ -197,24 +198,43 @@ int swiotlb_overflow_set_share(u64 percent)
 	return 0;
 }
 
+/**
+ * swiotlb_overflow_parse() - read the limits that swiotlb_overflow= has on the command line
+ * @str:	"<size>[KMG]" or "<size>[KMG],<percent>"
+ * @cap:	limit for all devices, in bytes
+ * @share:	share of one device, in percent; the default if @str has none
+ *
+ * Context: any.
+ * Return: 0, or -EINVAL if @str is something else; then neither @cap nor @share is changed.
+ */
+int swiotlb_overflow_parse(const char *str, unsigned long *cap, unsigned int *share)
+{
+	unsigned int percent = DEFAULT_DEVICE_SHARE;
+	char *end;
+	u64 bytes;
+
+	if (!isdigit(*str))
+		return -EINVAL;
+	bytes = memparse(str, &end);
+	if (bytes > LONG_MAX)
+		return -EINVAL;
+	if (*end == ',' && (kstrtouint(end + 1, 0, &percent) || percent > 100))
+		return -EINVAL;
+	if (*end && *end != ',')
+		return -EINVAL;
+	*cap = bytes;
+	*share = percent;
+	return 0;
+}
+
 /* Values of the command line, until swiotlb_overflow_init_limits() */
 static unsigned long boot_cap __initdata = ULONG_MAX;
 static unsigned int boot_share __initdata = DEFAULT_DEVICE_SHARE;
 
-/* swiotlb_overflow=<size>[KMG][,<percent>] */
 static int __init swiotlb_overflow_setup(char *str)
 {
-	unsigned int share = DEFAULT_DEVICE_SHARE;
-	char *end;
-	u64 cap = memparse(str, &end);
-
-	if (end == str || (*end && *end != ',') || cap > LONG_MAX ||
-	    (*end == ',' && (kstrtouint(end + 1, 0, &share) || share > 100))) {
+	if (swiotlb_overflow_parse(str, &boot_cap, &boot_share))
 		pr_warn("swiotlb_overflow=%s: invalid value, using the default\n", str);
-		return 0;
-	}
-	boot_cap = cap;
-	boot_share = share;
 	return 0;
 }
 early_param("swiotlb_overflow", swiotlb_overflow_setup);
@@ -233,6 +253,8 @@ static unsigned long __init memory_up_to(enum zone_type highest)
 /**
  * swiotlb_overflow_init_limits() - set the limits of the command line, or the default
  *
+ * A limit above the low memory is the low memory, because the hash table is sized for it.
+ *
  * The limit on all buffers stays 0, for the caller to set it.
  *
  * Context: once, while the machine boots.
@@ -246,6 +268,7 @@ void __init swiotlb_overflow_init_limits(void)
 			    min_t(u64, DEFAULT_CAP_MAX, LONG_MAX));
 	if (boot_cap == ULONG_MAX)
 		boot_cap = default_cap;
+	boot_cap = min_t(u64, boot_cap, memory);
 #ifdef CONFIG_ZONE_DMA32
 	zone_memory[OVERFLOW_ZONE_DMA32] = memory_up_to(ZONE_DMA32);
 #endif

@@ -107,6 +107,8 @@ static bool alloc_block(struct swiotlb_overflow_buf *buf, const struct swiotlb_l
 
 	if (!page)
 		return false;
+	/* With KASAN, an address has the tag of its page. That of a free page can change. */
+	buf->vaddr = page_address(page + (head >> PAGE_SHIFT));
 	buf->source = OVERFLOW_PAGES;
 	if (buf->memory < PAGE_SIZE << order) {
 		split_page(page, order);
@@ -114,7 +116,6 @@ static bool alloc_block(struct swiotlb_overflow_buf *buf, const struct swiotlb_l
 		free_pages_from(page + (end >> PAGE_SHIFT), (PAGE_SIZE << order) - end);
 		buf->source = OVERFLOW_SINGLE_PAGES;
 	}
-	buf->vaddr = page_address(page) + head;
 	return true;
 }
 

@@ -96,13 +96,17 @@ struct io_tlb_mem *swiotlb_test_pool(struct kunit *test, struct device *dev, uns
 
 	KUNIT_ASSERT_NOT_NULL(test, pool);
 	swiotlb_test_at_exit(test, test_pool_free, pool);
-	pool->mem.slots = kcalloc(nslabs, sizeof(*pool->mem.slots), GFP_KERNEL);
-	pool->mem.areas = kcalloc(nareas, sizeof(*pool->mem.areas), GFP_KERNEL);
+	pool->mem.slots = kmalloc_array(nslabs, sizeof(*pool->mem.slots), GFP_KERNEL);
+	pool->mem.areas = kmalloc_array(nareas, sizeof(*pool->mem.areas), GFP_KERNEL);
 	pool->bytes = nslabs << IO_TLB_SHIFT;
 	pool->pages = alloc_pages_exact(pool->bytes, GFP_KERNEL | GFP_DMA32);
 	KUNIT_ASSERT_NOT_NULL(test, pool->mem.slots);
 	KUNIT_ASSERT_NOT_NULL(test, pool->mem.areas);
 	KUNIT_ASSERT_NOT_NULL(test, pool->pages);
+	/* Whatever the memory held before, it is all set. */
+	memset(pool->mem.slots, 0xa5, nslabs * sizeof(*pool->mem.slots));
+	memset(pool->mem.areas, 0xa5, nareas * sizeof(*pool->mem.areas));
+	memset(pool->pages, 0xa5, pool->bytes);
 	swiotlb_init_io_tlb_mem(&pool->mem, virt_to_phys(pool->pages), nslabs, SWIOTLB_FORCE, true,
 				nareas);
 	pool->mem.can_overflow = false;
@@ -112,21 +116,21 @@ struct io_tlb_mem *swiotlb_test_pool(struct kunit *test, struct device *dev, uns
 
 #if defined(CONFIG_KPROBES) && defined(CONFIG_HAVE_FUNCTION_ARG_ACCESS_API) && \
 	defined(CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE) && defined(CONFIG_64BIT)
-/* The last ranges that were written back from the caches; no test maps more at a time */
+/* The last ranges that were given to a device; no test maps more at a time */
 static struct cleaned {
 	phys_addr_t start;
 	size_t size;
-} cleaned[16];
+	enum dma_data_direction dir;
+} cleaned[32];
 static unsigned int cleanings;
 
 static int record_cleaned(struct kprobe *probe, struct pt_regs *regs)
 {
 	struct cleaned *range = &cleaned[cleanings % ARRAY_SIZE(cleaned)];
 
-	if (regs_get_kernel_argument(regs, 2) == DMA_FROM_DEVICE)
-		return 0;
 	range->start = regs_get_kernel_argument(regs, 0);
 	range->size = regs_get_kernel_argument(regs, 1);
+	range->dir = regs_get_kernel_argument(regs, 2);
 	cleanings++;
 	return 0;
 }
@@ -153,22 +157,35 @@ void swiotlb_test_record_cleaned(struct kunit *test, struct device *dev)
 	swiotlb_test_at_exit(test, stop_recording, NULL);
 }
 
-static bool byte_cleaned(phys_addr_t byte)
+static bool byte_given(phys_addr_t byte, bool invalidated)
 {
 	unsigned int i;
+	bool from;
 
-	for (i = 0; i < ARRAY_SIZE(cleaned); i++)
-		if (byte - cleaned[i].start < cleaned[i].size)
+	for (i = 0; i < ARRAY_SIZE(cleaned); i++) {
+		from = cleaned[i].dir == DMA_FROM_DEVICE;
+		if (byte - cleaned[i].start < cleaned[i].size && from == invalidated)
 			return true;
+	}
 	return false;
+}
+
+static bool range_given(phys_addr_t start, size_t size, bool invalidated)
+{
+	for (; size; size--)
+		if (!byte_given(start++, invalidated))
+			return false;
+	return true;
 }
 
 bool swiotlb_test_cleaned(phys_addr_t start, size_t size)
 {
-	for (; size; size--)
-		if (!byte_cleaned(start++))
-			return false;
-	return true;
+	return range_given(start, size, false);
+}
+
+bool swiotlb_test_invalidated(phys_addr_t start, size_t size)
+{
+	return range_given(start, size, true);
 }
 #else
 void swiotlb_test_record_cleaned(struct kunit *test, struct device *dev)
@@ -177,6 +194,11 @@ void swiotlb_test_record_cleaned(struct kunit *test, struct device *dev)
 }
 
 bool swiotlb_test_cleaned(phys_addr_t start, size_t size)
+{
+	return false;
+}
+
+bool swiotlb_test_invalidated(phys_addr_t start, size_t size)
 {
 	return false;
 }
@@ -314,32 +336,49 @@ void swiotlb_test_skip_sync(struct kunit *test, struct device *dev)
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_4K, 1));
 }
 
+struct test_sync {
+	struct device *dev;
+	dma_addr_t addr;
+	size_t size;
+	u8 *data;		/* SZ_16K bytes */
+	size_t offset;		/* of the mapping in @data */
+};
+
+static void sync_range(struct kunit *test, const struct test_sync *s, size_t at, size_t len)
+{
+	u8 *view = swiotlb_test_device_view(s->dev, s->addr), *mapped = s->data + s->offset;
+	const size_t end = at + len, after = SZ_16K - s->offset - end;
+
+	swiotlb_test_fill(view, s->size, 77);
+	swiotlb_test_fill(s->data, SZ_16K, 1);
+	dma_sync_single_range_for_cpu(s->dev, s->addr, at, len, DMA_FROM_DEVICE);
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(s->data, s->offset + at, 1));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(mapped + at, len, 77 + at));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(mapped + end, after, 1 + s->offset + end));
+
+	swiotlb_test_fill(view, s->size, 77);
+	swiotlb_test_fill(s->data, SZ_16K, 33);
+	dma_sync_single_range_for_cpu(s->dev, s->addr, at, len, DMA_TO_DEVICE);
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(s->data, SZ_16K, 33));
+	dma_sync_single_range_for_device(s->dev, s->addr, at, len, DMA_FROM_DEVICE);
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, s->size, 77));
+	dma_sync_single_range_for_device(s->dev, s->addr, at, len, DMA_TO_DEVICE);
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, at, 77));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + at, len, 33 + s->offset + at));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + end, s->size - end, 77 + end));
+}
+
 void swiotlb_test_sync(struct kunit *test, struct device *dev, size_t offset, size_t step)
 {
-	u8 *data = swiotlb_test_buffer(test, SZ_16K, 1), *view, *mapped = data + offset;
-	const size_t size = SZ_8K, len = 64;
-	dma_addr_t addr;
-	size_t at, end;
+	struct test_sync s = { .dev = dev, .size = SZ_8K, .offset = offset };
+	size_t at;
 
-	addr = dma_map_single(dev, mapped, size, DMA_BIDIRECTIONAL);
-	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
-	view = swiotlb_test_device_view(dev, addr);
-	for (at = 0; at + len <= size; at += step) {
-		end = at + len;
-		swiotlb_test_fill(view, size, 77);
-		swiotlb_test_fill(data, SZ_16K, 1);
-		dma_sync_single_range_for_cpu(dev, addr, at, len, DMA_FROM_DEVICE);
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, offset + at, 1));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(mapped + at, len, 77 + at));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(mapped + end, SZ_16K - offset - end,
-							    1 + offset + end));
-
-		swiotlb_test_fill(view, size, 77);
-		swiotlb_test_fill(data, SZ_16K, 33);
-		dma_sync_single_range_for_device(dev, addr, at, len, DMA_TO_DEVICE);
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view, at, 77));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + at, len, 33 + offset + at));
-		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(view + end, size - end, 77 + end));
+	s.data = swiotlb_test_buffer(test, SZ_16K, 1);
+	s.addr = dma_map_single(dev, s.data + offset, s.size, DMA_BIDIRECTIONAL);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, s.addr));
+	for (at = 0; at + 64 <= s.size; at += step) {
+		sync_range(test, &s, at, 64);
+		sync_range(test, &s, at, s.size - at);
 	}
-	dma_unmap_single_attrs(dev, addr, size, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+	dma_unmap_single_attrs(dev, s.addr, s.size, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 }

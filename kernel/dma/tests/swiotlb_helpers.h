@@ -85,6 +85,18 @@ void swiotlb_test_record_cleaned(struct kunit *test, struct device *dev);
 bool swiotlb_test_cleaned(phys_addr_t start, size_t size);
 
 /**
+ * swiotlb_test_invalidated() - whether a range was given to a device that will write it
+ * @start:	physical address
+ * @size:	in bytes
+ *
+ * CPUs that do not read ahead drop their caches at this time, and not when the device is done.
+ *
+ * Context: any.
+ * Return: true if all bytes have been since swiotlb_test_record_cleaned(), for DMA_FROM_DEVICE.
+ */
+bool swiotlb_test_invalidated(phys_addr_t start, size_t size);
+
+/**
  * swiotlb_test_pool_room() - pretend that all but a few slots of a pool are used
  * @mem:	pool with one area and without mappings
  * @slots:	number of slots that stay free
@@ -190,6 +202,8 @@ void swiotlb_test_skip_sync(struct kunit *test, struct device *dev);
  * @dev:	device whose mappings are bounced
  * @offset:	offset of the mapping in its page, in bytes
  * @step:	distance of the ranges, in bytes
+ *
+ * From each byte that is so far from another, 64 bytes and all bytes to the end are synced.
  *
  * Context: may sleep.
  */

@@ -32,6 +32,44 @@ static struct device *device_with_room(struct kunit *test)
 	return dev;
 }
 
+/* Nothing of what its memory held is left, and a sync where nothing is mapped copies nothing. */
+static void new_pool_is_empty(struct kunit *test)
+{
+	struct device *dev = device_with_room(test);
+	struct io_tlb_mem *mem = dev->dma_io_tlb_mem;
+	phys_addr_t slot;
+
+	KUNIT_EXPECT_EQ(test, mem->end - mem->start, TEST_SLABS * SZ_2K);
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(mem), 0);
+	KUNIT_EXPECT_NULL(test, memchr_inv(phys_to_virt(mem->start), 0, TEST_SLABS * SZ_2K));
+	for (slot = mem->start; slot < mem->end; slot += SZ_2K) {
+		swiotlb_sync_single_for_device(dev, slot + 5, 64, DMA_TO_DEVICE);
+		swiotlb_sync_single_for_cpu(dev, slot + 5, 64, DMA_FROM_DEVICE);
+	}
+	KUNIT_EXPECT_NULL(test, memchr_inv(phys_to_virt(mem->start), 0, TEST_SLABS * SZ_2K));
+}
+
+/* Errors of a driver: syncs after the unmap copy nothing, and another unmap frees nothing. */
+static void nothing_is_done_after_unmap(struct kunit *test)
+{
+	struct device *dev = device_with_room(test);
+	u8 *data = swiotlb_test_buffer(test, SZ_8K, 1);
+	dma_addr_t addr = dma_map_single(dev, data, 5000, DMA_BIDIRECTIONAL);
+	unsigned int at;
+
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+	memset(swiotlb_test_device_view(dev, addr), 0x77, SZ_8K);
+	dma_unmap_single_attrs(dev, addr, 5000, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+	for (at = 0; at < 5000; at += 700) {
+		dma_sync_single_for_cpu(dev, addr + at, 64, DMA_FROM_DEVICE);
+		dma_sync_single_for_device(dev, addr + at, 64, DMA_TO_DEVICE);
+	}
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_8K, 1));
+	KUNIT_EXPECT_NULL(test, memchr_inv(swiotlb_test_device_view(dev, addr), 0x77, SZ_8K));
+	dma_unmap_single_attrs(dev, addr, 5000, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 0);
+}
+
 static void data_copied_in_each_direction(struct kunit *test)
 {
 	struct device *dev = device_with_room(test);
@@ -53,7 +91,7 @@ static void unmap_without_sync_copies_nothing(struct kunit *test)
 /* The step is no divisor of the slot size, so some ranges cross the end of a slot. */
 static void sync_copies_only_its_range(struct kunit *test)
 {
-	swiotlb_test_sync(test, device_with_room(test), 0, 0x1f0);
+	swiotlb_test_sync(test, device_with_room(test), 0, 0x1ef);
 }
 
 /*
@@ -65,13 +103,14 @@ static void sync_from_any_byte_of_slot(struct kunit *test)
 	struct device *dev = device_with_room(test);
 
 	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0xfff), 0);
-	swiotlb_test_sync(test, dev, 0x400, 0x100);
+	swiotlb_test_sync(test, dev, 0x400, 0x101);
 }
 
 /* The bytes before a mapping in its first slot are not part of it. */
 static void sync_before_mapping_copies_nothing(struct kunit *test)
 {
 	struct device *dev = device_with_room(test);
+	struct io_tlb_mem *mem = dev->dma_io_tlb_mem;
 	u8 *data = swiotlb_test_buffer(test, SZ_16K, 1), *view;
 	dma_addr_t before, addr;
 	phys_addr_t phys;
@@ -101,6 +140,19 @@ static void sync_before_mapping_copies_nothing(struct kunit *test)
 	swiotlb_sync_single_for_cpu(dev, phys - 0x100, 0x200, DMA_FROM_DEVICE);
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_16K, 1));
 	swiotlb_tbl_unmap_single(dev, phys, SZ_4K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+
+	/* The slot before belonged to a mapping that was larger by a slot. */
+	mem->areas[0].index = 0;
+	before = dma_map_single(dev, data + 0x400, 500 + SZ_2K, DMA_BIDIRECTIONAL);
+	KUNIT_ASSERT_EQ(test, before, mem->start + 0x400);
+	dma_unmap_single_attrs(dev, before, 500 + SZ_2K, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+	mem->areas[0].index = 0;
+	addr = dma_map_single(dev, data + 0xc00, 500, DMA_BIDIRECTIONAL);
+	KUNIT_ASSERT_EQ(test, addr, mem->start + 0xc00);
+	memset(phys_to_virt(mem->start), 0x77, SZ_4K);
+	dma_sync_single_for_cpu(dev, addr - 0x100, 0x200, DMA_FROM_DEVICE);
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_16K, 1));
+	dma_unmap_single_attrs(dev, addr, 500, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 }
 
 /* In the last slot, which the mapping does not fill, and where it has an offset. */
@@ -126,6 +178,7 @@ static void sync_is_clamped_to_mapping(struct kunit *test)
 	struct device *dev = device_with_room(test);
 	u8 *data = swiotlb_test_buffer(test, SZ_4K, 1), *view;
 	dma_addr_t addr = dma_map_single(dev, data, 1000, DMA_BIDIRECTIONAL);
+	phys_addr_t phys;
 
 	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
 	view = swiotlb_test_device_view(dev, addr);
@@ -138,7 +191,27 @@ static void sync_is_clamped_to_mapping(struct kunit *test)
 	dma_sync_single_for_device(dev, addr, SZ_2K, DMA_TO_DEVICE);
 	KUNIT_EXPECT_NULL(test, memchr_inv(view, 0x88, 1000));
 	KUNIT_EXPECT_NULL(test, memchr_inv(view + 1000, 0x77, SZ_2K - 1000));
+	/* The warning comes once. */
+	memset(view, 0x99, SZ_2K);
+	dma_sync_single_for_cpu(dev, addr + 500, 1000, DMA_FROM_DEVICE);
+	KUNIT_EXPECT_NULL(test, memchr_inv(data, 0x88, 500));
+	KUNIT_EXPECT_NULL(test, memchr_inv(data + 500, 0x99, 500));
+	KUNIT_EXPECT_NULL(test, memchr_inv(data + 1000, 0x88, SZ_4K - 1000));
 	dma_unmap_single_attrs(dev, addr, 1000, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
+
+	/* The padding up to the end of a granule is not part of the mapping either. */
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0xfff), 0);
+	memset(data, 0x88, SZ_4K);
+	phys = swiotlb_tbl_map_single(dev, virt_to_phys(data) + 0x600, 100, SZ_64K - 1,
+				      DMA_BIDIRECTIONAL, 0);
+	KUNIT_ASSERT_NE(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
+	memset(phys_to_virt(ALIGN_DOWN(phys, SZ_64K)), 0x77, SZ_64K);
+	swiotlb_sync_single_for_cpu(dev, phys, 1000, DMA_FROM_DEVICE);
+	swiotlb_sync_single_for_cpu(dev, phys + SZ_8K, 1000, DMA_FROM_DEVICE);
+	KUNIT_EXPECT_NULL(test, memchr_inv(data, 0x88, 0x600));
+	KUNIT_EXPECT_NULL(test, memchr_inv(data + 0x600, 0x77, 100));
+	KUNIT_EXPECT_NULL(test, memchr_inv(data + 0x600 + 100, 0x88, SZ_4K - 0x600 - 100));
+	swiotlb_tbl_unmap_single(dev, phys, 100, DMA_BIDIRECTIONAL, DMA_ATTR_SKIP_CPU_SYNC);
 }
 
 static void pages_free(void *pages)
@@ -236,7 +309,7 @@ static void address_keeps_alignment(struct kunit *test)
 
 	swiotlb_test_pool(test, dev, TEST_SLABS, 1);
 	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, p->min_align_mask), 0);
-	for (offset = 0; offset < SZ_4K; offset += 0x100) {
+	for (offset = 0; offset < SZ_4K; offset += 0x101) {
 		/* The next slot may be one that does not begin a page. */
 		odd = swiotlb_tbl_map_single(dev, virt_to_phys(data), 512, 0, DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_NE(test, odd, (phys_addr_t)DMA_MAPPING_ERROR);
@@ -337,6 +410,42 @@ static void search_of_half_full_pool_ends(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(mem), 64);
 }
 
+/* The one that lies behind is mapped first. */
+static void neighbour_gets_its_bytes(struct kunit *test)
+{
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	u8 *data = swiotlb_test_buffer(test, SZ_64K, 1);
+	const phys_addr_t orig = virt_to_phys(data);
+	struct io_tlb_mem *mem = swiotlb_test_pool(test, dev, 128, 1);
+	static const unsigned int granules[] = { SZ_2K, SZ_16K };
+	const size_t offset = SZ_16K - SZ_2K;
+	phys_addr_t first, second;
+	unsigned int i;
+
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, SZ_16K - 1), 0);
+	for (i = 0; i < ARRAY_SIZE(granules); i++) {
+		mem->areas[0].index = 8;
+		second = swiotlb_tbl_map_single(dev, orig + SZ_16K, 1000, granules[i] - 1,
+						DMA_FROM_DEVICE, 0);
+		KUNIT_ASSERT_EQ(test, second % SZ_16K, 0);
+		mem->areas[0].index = (second - mem->start) / SZ_2K - 8;
+		first = swiotlb_tbl_map_single(dev, orig + offset, 1000, granules[i] - 1,
+					       DMA_FROM_DEVICE, 0);
+		KUNIT_ASSERT_EQ(test, first, second - SZ_2K);
+		memset(phys_to_virt(second), 0x77, 1000);
+		memset(phys_to_virt(first), 0x88, 1000);
+		swiotlb_tbl_unmap_single(dev, second, 1000, DMA_FROM_DEVICE, 0);
+		swiotlb_tbl_unmap_single(dev, first, 1000, DMA_FROM_DEVICE, 0);
+		KUNIT_EXPECT_NULL(test, memchr_inv(data + SZ_16K, 0x77, 1000));
+		KUNIT_EXPECT_NULL(test, memchr_inv(data + offset, 0x88, 1000));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, offset, 1));
+		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + SZ_16K + 1000, SZ_16K,
+							    1 + SZ_16K + 1000));
+		swiotlb_test_fill(data, SZ_64K, 1);
+	}
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(mem), 0);
+}
+
 /* The only suitable free slot is found, wherever it is and wherever the search starts. */
 static void search_finds_only_free_slot(struct kunit *test)
 {
@@ -368,6 +477,21 @@ static void search_finds_only_free_slot(struct kunit *test)
 	}
 }
 
+/* Slots that were just freed are the last ones to be used again. */
+static void search_continues_behind_last_mapping(struct kunit *test)
+{
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_4K, 1)), found;
+	struct io_tlb_mem *mem = swiotlb_test_pool(test, dev, 128, 1);
+	unsigned int i;
+
+	for (i = 0; i < 2 * 128; i++) {
+		found = swiotlb_tbl_map_single(dev, data, 512, 0, DMA_TO_DEVICE, 0);
+		KUNIT_ASSERT_EQ(test, found, mem->start + i % 128 * SZ_2K);
+		swiotlb_tbl_unmap_single(dev, found, 512, DMA_TO_DEVICE, 0);
+	}
+}
+
 static void full_pool_fails_and_recovers(struct kunit *test)
 {
 	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
@@ -382,6 +506,7 @@ static void full_pool_fails_and_recovers(struct kunit *test)
 		KUNIT_ASSERT_NE(test, found[i], (phys_addr_t)DMA_MAPPING_ERROR);
 	}
 	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), TEST_SLABS);
+	KUNIT_EXPECT_EQ(test, swiotlb_mem_used(dev->dma_io_tlb_mem), TEST_SLABS);
 	KUNIT_EXPECT_EQ(test,
 			swiotlb_tbl_map_single(dev, data, 512, 0, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
 			(phys_addr_t)DMA_MAPPING_ERROR);
@@ -391,6 +516,50 @@ static void full_pool_fails_and_recovers(struct kunit *test)
 	found[0] = swiotlb_tbl_map_single(dev, data, SZ_4K, 0, DMA_TO_DEVICE, 0);
 	KUNIT_EXPECT_NE(test, found[0], (phys_addr_t)DMA_MAPPING_ERROR);
 	swiotlb_tbl_unmap_single(dev, found[0], SZ_4K, DMA_TO_DEVICE, 0);
+}
+
+static void segment_boundary_is_not_crossed(struct kunit *test)
+{
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_16K, 1)), found[16];
+	const size_t size = 5 * SZ_2K - 100;
+	unsigned int i;
+
+	swiotlb_test_pool(test, dev, 128, 1);
+	KUNIT_ASSERT_EQ(test, dma_set_seg_boundary(dev, SZ_16K - 1), 0);
+	/* Of each 8 slots, a mapping takes 5, and the next one begins behind the other 3. */
+	for (i = 0; i < ARRAY_SIZE(found); i++) {
+		found[i] = swiotlb_tbl_map_single(dev, data, size, 0, DMA_TO_DEVICE, 0);
+		KUNIT_ASSERT_NE(test, found[i], (phys_addr_t)DMA_MAPPING_ERROR);
+		KUNIT_EXPECT_EQ(test, found[i] / SZ_16K, (found[i] + size - 1) / SZ_16K);
+	}
+	KUNIT_EXPECT_EQ(test, swiotlb_tbl_map_single(dev, data, size, 0, DMA_TO_DEVICE,
+						     DMA_ATTR_NO_WARN),
+			(phys_addr_t)DMA_MAPPING_ERROR);
+	for (i = 0; i < ARRAY_SIZE(found); i++)
+		swiotlb_tbl_unmap_single(dev, found[i], size, DMA_TO_DEVICE, 0);
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 0);
+}
+
+/* The last slot of a segment is freed, and the first one of the next is free already. */
+static void mapping_lies_in_one_segment(struct kunit *test)
+{
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_4K, 1)), found;
+	struct io_tlb_mem *mem = swiotlb_test_pool(test, dev, 256, 1);
+	int i;
+
+	for (i = 0; i < 256; i++)
+		swiotlb_tbl_map_single(dev, data, 512, 0, DMA_TO_DEVICE, 0);
+	KUNIT_ASSERT_EQ(test, swiotlb_test_mem_used(mem), 256);
+	for (i = 255; i > 126; i--)
+		swiotlb_tbl_unmap_single(dev, mem->start + i * SZ_2K, 512, DMA_TO_DEVICE, 0);
+	found = swiotlb_tbl_map_single(dev, data, SZ_2K + 1, 0, DMA_TO_DEVICE, 0);
+	KUNIT_EXPECT_EQ(test, found, mem->start + 128 * SZ_2K);
+	swiotlb_tbl_unmap_single(dev, found, SZ_2K + 1, DMA_TO_DEVICE, 0);
+	for (i = 0; i < 127; i++)
+		swiotlb_tbl_unmap_single(dev, mem->start + i * SZ_2K, 512, DMA_TO_DEVICE, 0);
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(mem), 0);
 }
 
 /* The pool of the machine. A segment that is part of two areas would be handed out twice. */
@@ -655,15 +824,24 @@ static void copy_is_written_back(struct kunit *test)
 	size_t size;
 
 	swiotlb_test_record_cleaned(test, dev);
-	swiotlb_test_pool(test, dev, 128, 1);
+	swiotlb_test_pool(test, dev, 512, 1);
 	for (dir = DMA_BIDIRECTIONAL; dir <= DMA_FROM_DEVICE; dir++) {
 		for (size = 1; size < SZ_16K; size += 1500) {
 			addr = dma_map_single(dev, data, size, dir);
 			KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
 			KUNIT_EXPECT_TRUE(test, swiotlb_test_cleaned(dma_to_phys(dev, addr), size));
+			KUNIT_EXPECT_EQ(test,
+					swiotlb_test_invalidated(dma_to_phys(dev, addr), size),
+					dir == DMA_FROM_DEVICE);
 			dma_unmap_single(dev, addr, size, dir);
 		}
 	}
+	/* The driver says when. */
+	addr = dma_map_single_attrs(dev, data, SZ_4K, DMA_FROM_DEVICE, DMA_ATTR_SKIP_CPU_SYNC);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_cleaned(dma_to_phys(dev, addr), SZ_4K));
+	KUNIT_EXPECT_FALSE(test, swiotlb_test_invalidated(dma_to_phys(dev, addr), SZ_4K));
+	dma_unmap_single(dev, addr, SZ_4K, DMA_FROM_DEVICE);
 }
 
 static void empty_mapping_fails(struct kunit *test)
@@ -743,6 +921,9 @@ static void promised_size_fits(struct kunit *test)
 		KUNIT_EXPECT_LE(test, size, mem->nslabs * SZ_2K);
 		/* What a pool promises that is too small for mask and granule */
 		KUNIT_EXPECT_GE(test, size, SZ_2K);
+		/* Without any of them, nothing is lost. */
+		if (!p->min_align_mask && !p->granule && IS_ALIGNED(mem->start, PAGE_SIZE))
+			KUNIT_EXPECT_EQ(test, size, min(mem->nslabs, 128UL) * SZ_2K);
 		if (!mask)
 			KUNIT_EXPECT_EQ(test, size, dma_max_mapping_size(dev));
 		for (offset = 0; size > SZ_2K && offset < SZ_64K; offset += 0xa00) {
@@ -751,6 +932,8 @@ static void promised_size_fits(struct kunit *test)
 			KUNIT_ASSERT_NE_MSG(test, phys, (phys_addr_t)DMA_MAPPING_ERROR,
 					    "%zu bytes at %#x, pool of %lu slots at %pa", size,
 					    offset, mem->nslabs, &mem->start);
+			KUNIT_EXPECT_EQ(test, phys & p->min_align_mask,
+					(data + offset) & p->min_align_mask);
 			swiotlb_tbl_unmap_single(dev, phys, size, DMA_TO_DEVICE, 0);
 		}
 	}
@@ -808,6 +991,7 @@ static void random_mappings_never_overlap(struct kunit *test)
 }
 
 static struct kunit_case swiotlb_test_cases[] = {
+	KUNIT_CASE(new_pool_is_empty),
 	KUNIT_CASE(data_copied_in_each_direction),
 	KUNIT_CASE(unwritten_bytes_keep_their_value),
 	KUNIT_CASE(unmap_without_sync_copies_nothing),
@@ -816,11 +1000,16 @@ static struct kunit_case swiotlb_test_cases[] = {
 	KUNIT_CASE(sync_before_mapping_copies_nothing),
 	KUNIT_CASE(sync_behind_mapping_copies_nothing),
 	KUNIT_CASE(sync_is_clamped_to_mapping),
+	KUNIT_CASE(nothing_is_done_after_unmap),
 	KUNIT_CASE(sync_copies_to_page_of_its_range),
 	KUNIT_CASE_PARAM(address_keeps_alignment, align_gen_params),
 	KUNIT_CASE(search_of_half_full_pool_ends),
+	KUNIT_CASE(neighbour_gets_its_bytes),
 	KUNIT_CASE(search_finds_only_free_slot),
+	KUNIT_CASE(search_continues_behind_last_mapping),
 	KUNIT_CASE(full_pool_fails_and_recovers),
+	KUNIT_CASE(segment_boundary_is_not_crossed),
+	KUNIT_CASE(mapping_lies_in_one_segment),
 	KUNIT_CASE(areas_hold_whole_segments),
 	KUNIT_CASE(mappings_end_within_pool),
 	KUNIT_CASE(granules_are_not_shared),

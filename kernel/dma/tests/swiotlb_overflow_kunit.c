@@ -14,7 +14,9 @@
 #include <linux/dma-map-ops.h>
 #include <linux/highmem.h>
 #include <linux/irq_work.h>
+#include <linux/kprobes.h>
 #include <linux/kthread.h>
+#include <linux/init.h>
 #include <linux/log2.h>
 #include <linux/memblock.h>
 #include <linux/mm.h>
@@ -31,6 +33,7 @@
 #include <linux/swiotlb_overflow.h>
 #include <linux/workqueue.h>
 #include <trace/events/kmem.h>
+#include <trace/events/swiotlb.h>
 #include <trace/events/swiotlb_overflow.h>
 
 #include "../swiotlb.h"
@@ -85,6 +88,8 @@ static int overflow_test_init(struct kunit *test)
 
 	if (!t)
 		return -ENOMEM;
+	if (!swiotlb_overflow_limits.cap)
+		kunit_skip(test, "needs transient buffers, see swiotlb_overflow=");
 	t->cap = swiotlb_overflow_limits.cap;
 	t->share = swiotlb_overflow_limits.share;
 	t->bytes = test_bytes();
@@ -98,6 +103,8 @@ static void overflow_test_exit(struct kunit *test)
 {
 	struct overflow_test *t = test->priv;
 
+	if (!t)
+		return;
 	set_limits(test, t->cap, t->share);
 	KUNIT_EXPECT_EQ(test, test_bytes(), t->bytes);
 	KUNIT_EXPECT_EQ(test, test_buffers(), t->buffers);
@@ -197,6 +204,12 @@ static void sync_is_clamped_to_mapping(struct kunit *test)
 	kunit_info(test, "expect: WARNING:\n");
 	dma_sync_single_for_cpu(dev, addr, SZ_2K, DMA_FROM_DEVICE);
 	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_4K, 1));
+	/* The warning comes once. */
+	memset(swiotlb_test_device_view(dev, addr), 0x77, 1000);
+	dma_sync_single_for_cpu(dev, addr + 500, 1000, DMA_FROM_DEVICE);
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, 500, 1));
+	KUNIT_EXPECT_NULL(test, memchr_inv(data + 500, 0x77, 500));
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data + 1000, SZ_4K - 1000, 1 + 1000));
 	dma_unmap_single(dev, addr, 1000, DMA_BIDIRECTIONAL);
 }
 
@@ -268,7 +281,8 @@ static void address_keeps_alignment(struct kunit *test)
 
 static void lookup_finds_every_byte(struct kunit *test)
 {
-	static const size_t lengths[] = { 100, SZ_2K, SZ_4K, 5000, SZ_64K + 512 };
+	/* That of 0x201 bytes ends with the first byte behind a power of two. */
+	static const size_t lengths[] = { 100, 0x201, SZ_2K, SZ_4K, 5000, SZ_64K + 512 };
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
 	u8 *data = swiotlb_test_buffer(test, SZ_128K, 1);
 	phys_addr_t phys;
@@ -304,6 +318,23 @@ static void lookup_ignores_other_devices(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, is_swiotlb_buffer(a, dma_to_phys(b, mine)));
 	dma_unmap_single(a, addr, 512, DMA_TO_DEVICE);
 	dma_unmap_single(b, mine, 512, DMA_TO_DEVICE);
+}
+
+/* The device has a transient buffer, and what is not bounced is left alone. */
+static void other_addresses_are_ignored(struct kunit *test)
+{
+	struct device *dev = full_device(test, DMA_BIT_MASK(64));
+	u8 *data = swiotlb_test_buffer(test, SZ_8K, 1);
+	dma_addr_t addr = dma_map_single(dev, data, 512, DMA_BIDIRECTIONAL);
+	const phys_addr_t other = virt_to_phys(data) + SZ_4K;
+
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+	swiotlb_sync_single_for_cpu(dev, other, 512, DMA_BIDIRECTIONAL);
+	swiotlb_sync_single_for_device(dev, other, 512, DMA_BIDIRECTIONAL);
+	swiotlb_tbl_unmap_single(dev, other, 512, DMA_BIDIRECTIONAL, 0);
+	KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(data, SZ_8K, 1));
+	KUNIT_EXPECT_TRUE(test, is_swiotlb_buffer(dev, dma_to_phys(dev, addr)));
+	dma_unmap_single(dev, addr, 512, DMA_BIDIRECTIONAL);
 }
 
 static void pool_mapping_sets_no_class(struct kunit *test)
@@ -510,6 +541,17 @@ static void pool_out_of_reach_still_maps(struct kunit *test)
 		dma_unmap_single(dev, addr, lengths[i], DMA_TO_DEVICE);
 	}
 
+	/* Of what the bus shows, the device reaches one page. */
+	*dev->dma_mask = DMA_BIT_MASK(12);
+	KUNIT_EXPECT_EQ(test, dma_map_single(dev, data, 512, DMA_TO_DEVICE), DMA_MAPPING_ERROR);
+#ifdef CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE
+	dev->dma_coherent = false;
+	KUNIT_EXPECT_EQ(test, dma_map_single(dev, data, 512, DMA_TO_DEVICE), DMA_MAPPING_ERROR);
+	dev->dma_coherent = true;
+#endif
+	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(mem), 0);
+	*dev->dma_mask = DMA_BIT_MASK(33);
+
 	/* Without transient buffers, as before: an error and a warning, and nothing leaks. */
 	mem->can_overflow = false;
 	kunit_info(test, "expect: WARNING:\n");
@@ -527,13 +569,13 @@ static void segment_boundary_is_not_crossed(struct kunit *test)
 	size_t size;
 
 	KUNIT_ASSERT_EQ(test, dma_set_seg_boundary(dev, SZ_16K - 1), 0);
-	for (size = 512; size <= SZ_16K; size += 1536) {
+	for (size = 1024; size <= SZ_16K; size += 1536) {
 		addr = swiotlb_map(dev, data, size, DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
 		KUNIT_EXPECT_EQ(test, addr / SZ_16K, (addr + size - 1) / SZ_16K);
 		dma_unmap_single(dev, addr, size, DMA_TO_DEVICE);
 	}
-	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, SZ_32K, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
+	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, SZ_16K + 1, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
 			DMA_MAPPING_ERROR);
 }
 
@@ -635,6 +677,49 @@ static void cap_is_exact(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&devs[1]->dma_overflow_bytes), 0);
 }
 
+static void command_line_is_parsed(struct kunit *test)
+{
+	static const struct {
+		const char *text;
+		unsigned long cap;
+		unsigned int share;
+	} good[] = {
+		{ "0", 0, 50 }, { "4096", 4096, 50 }, { "4k", SZ_4K, 50 }, { "3M", 3 * SZ_1M, 50 },
+		{ "1G,25", SZ_1G, 25 }, { "1G,0", SZ_1G, 0 }, { "512,100", 512, 100 },
+		{ "0x1000,0x10", SZ_4K, 16 }, { "0,7", 0, 7 },
+#ifdef CONFIG_64BIT
+		{ "9223372036854775807", LONG_MAX, 50 },
+#else
+		{ "2147483647", LONG_MAX, 50 },
+#endif
+	};
+	static const char * const bad[] = {
+		"", "M", "all", "-1", ",50", "4M,", "4M,101", "4M,-1", "4M,a", "4M,5%", "4M 5",
+		"4MB",
+#ifdef CONFIG_64BIT
+		"9223372036854775808",
+#else
+		"2147483648", "4G",
+#endif
+	};
+	unsigned int share, i;
+	unsigned long cap;
+
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		KUNIT_EXPECT_EQ_MSG(test, swiotlb_overflow_parse(good[i].text, &cap, &share), 0,
+				    "%s", good[i].text);
+		KUNIT_EXPECT_EQ_MSG(test, cap, good[i].cap, "%s", good[i].text);
+		KUNIT_EXPECT_EQ_MSG(test, share, good[i].share, "%s", good[i].text);
+	}
+	cap = 1;
+	share = 2;
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		KUNIT_EXPECT_EQ_MSG(test, swiotlb_overflow_parse(bad[i], &cap, &share), -EINVAL,
+				    "%s", bad[i]);
+	KUNIT_EXPECT_EQ(test, cap, 1);
+	KUNIT_EXPECT_EQ(test, share, 2);
+}
+
 struct refused {
 	struct device *dev;
 	phys_addr_t data;
@@ -696,6 +781,92 @@ static void refused_mapping_disturbs_nobody(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, r.mapped, 0);
 }
 
+/* At most low memory, because a table of this size is allocated; about 1/8 of it by default. */
+static void limit_follows_command_line(struct kunit *test)
+{
+	const u64 low = (u64)(totalram_pages() - totalhigh_pages()) << PAGE_SHIFT;
+	const char *given = strstr(saved_command_line, "swiotlb_overflow=");
+	const u64 limit = swiotlb_overflow_limits.max_cap;
+	u64 wanted = given ? memparse(strchr(given, '=') + 1, NULL) : min(low / 8, 16ULL << 30);
+
+	if (given && wanted < low / 2)
+		KUNIT_EXPECT_EQ(test, limit, wanted);
+	wanted = min(wanted, low);
+	KUNIT_EXPECT_LE(test, limit, wanted + wanted / 16);
+	KUNIT_EXPECT_GE(test, limit, wanted - wanted / 16);
+}
+
+struct charges {
+	struct device *dev;
+	unsigned int refused;
+	struct completion done;
+};
+
+static void charge_often(struct charges *c)
+{
+	unsigned int i;
+
+	for (i = 0; i < 100000; i++) {
+		if (swiotlb_overflow_charge(c->dev, OVERFLOW_ZONE_NORMAL, PAGE_SIZE) == OVERFLOW_OK)
+			swiotlb_overflow_uncharge(c->dev, OVERFLOW_ZONE_NORMAL, PAGE_SIZE);
+		else
+			c->refused++;
+	}
+}
+
+static int charges_thread(void *arg)
+{
+	struct charges *c = arg;
+
+	charge_often(c);
+	complete(&c->done);
+	return 0;
+}
+
+/* The device and the zone would permit it, and another device has all that is left. */
+static void refused_charge_leaves_nothing(struct kunit *test)
+{
+	const enum overflow_zone zone = IS_ENABLED(CONFIG_ZONE_DMA32) ? OVERFLOW_ZONE_DMA32 :
+									OVERFLOW_ZONE_DMA;
+	struct device *other = full_device(test, DMA_BIT_MASK(64)),
+		      *dev = full_device(test, DMA_BIT_MASK(64));
+	atomic_long_t *charged = &swiotlb_overflow_limits.zones[zone].bytes;
+	const long before = atomic_long_read(charged);
+
+	if (swiotlb_overflow_limits.zones[zone].device_cap < SZ_1M)
+		kunit_skip(test, "needs a DMA zone");
+	set_limits(test, test_bytes() + SZ_64K, 100);
+	KUNIT_EXPECT_EQ(test, swiotlb_overflow_charge(other, OVERFLOW_ZONE_NORMAL, SZ_64K),
+			OVERFLOW_OK);
+	KUNIT_EXPECT_EQ(test, swiotlb_overflow_charge(dev, zone, SZ_4K), OVERFLOW_FAIL_CAP);
+	swiotlb_overflow_uncharge(other, OVERFLOW_ZONE_NORMAL, SZ_64K);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(charged), before);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&dev->dma_overflow_zone_bytes[zone - 1]), 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&dev->dma_overflow_bytes), 0);
+}
+
+/* Two CPUs charge the same device at the same time, and at the end nothing is charged. */
+static void charges_of_two_cpus_add_up(struct kunit *test)
+{
+	struct device *dev = full_device(test, DMA_BIT_MASK(64));
+	struct charges here = { .dev = dev }, there = { .dev = dev };
+	struct task_struct *thread;
+
+	if (num_online_cpus() < 2)
+		kunit_skip(test, "needs more than one CPU");
+	init_completion(&there.done);
+	thread = kthread_create(charges_thread, &there, "swiotlb_test");
+	KUNIT_ASSERT_FALSE(test, IS_ERR(thread));
+	migrate_disable();
+	kthread_bind(thread, cpumask_any_but(cpu_online_mask, smp_processor_id()));
+	wake_up_process(thread);
+	charge_often(&here);
+	migrate_enable();
+	wait_for_completion(&there.done);
+	KUNIT_EXPECT_EQ(test, here.refused + there.refused, 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&dev->dma_overflow_bytes), 0);
+}
+
 static void device_share_is_enforced(struct kunit *test)
 {
 	struct device *greedy = full_device(test, DMA_BIT_MASK(64)),
@@ -710,10 +881,11 @@ static void device_share_is_enforced(struct kunit *test)
 		addr[i] = swiotlb_map(greedy, data, PAGE_SIZE, DMA_TO_DEVICE, 0);
 		KUNIT_ASSERT_FALSE(test, dma_mapping_error(greedy, addr[i]));
 	}
-	KUNIT_EXPECT_EQ(test, swiotlb_map(greedy, data, PAGE_SIZE, DMA_TO_DEVICE, 0),
-			DMA_MAPPING_ERROR);
-	KUNIT_EXPECT_EQ(test, test_failed(OVERFLOW_FAIL_SHARE), failed + 1);
 	for (i = 0; i < 2; i++) {
+		/* The second time, one more buffer would be all that is allowed. */
+		KUNIT_EXPECT_EQ(test, swiotlb_map(greedy, data, PAGE_SIZE, DMA_TO_DEVICE, 0),
+				DMA_MAPPING_ERROR);
+		KUNIT_EXPECT_EQ(test, test_failed(OVERFLOW_FAIL_SHARE), failed + 1 + i);
 		theirs[i] = swiotlb_map(other, data, PAGE_SIZE, DMA_TO_DEVICE, 0);
 		KUNIT_EXPECT_FALSE(test, dma_mapping_error(other, theirs[i]));
 	}
@@ -723,7 +895,7 @@ static void device_share_is_enforced(struct kunit *test)
 		dma_unmap_single(other, theirs[i], PAGE_SIZE, DMA_TO_DEVICE);
 }
 
-/* Memory of the zones that end at or below a physical address, in bytes */
+/* What the allocator has of the zones that end at or below a physical address, in bytes */
 static u64 memory_below(phys_addr_t end)
 {
 	struct zone *zone;
@@ -731,7 +903,7 @@ static u64 memory_below(phys_addr_t end)
 
 	for_each_populated_zone(zone)
 		if (PFN_PHYS(zone_end_pfn(zone)) <= end)
-			pages += zone->present_pages;
+			pages += zone_managed_pages(zone);
 	return pages << PAGE_SHIFT;
 }
 
@@ -754,6 +926,12 @@ static u64 part_of_zone(u64 memory)
 	return swiotlb_overflow_limits.cap > low / 8 ? memory / 2 : memory / 4;
 }
 
+/* Whether the limit on all buffers is not reached first, with another 1/16 of that of the zone */
+static bool zone_is_limit(u64 memory)
+{
+	return part_of_zone(memory) / 16 * 17 + SZ_1M <= swiotlb_overflow_limits.cap;
+}
+
 static void check_zone_limit(struct kunit *test, enum overflow_zone zone, u64 mask)
 {
 	struct device *greedy = full_device(test, DMA_BIT_MASK(64)),
@@ -761,8 +939,8 @@ static void check_zone_limit(struct kunit *test, enum overflow_zone zone, u64 ma
 		      *other = full_device(test, DMA_BIT_MASK(64));
 	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_64K, 1));
 	atomic_long_t *charged = &swiotlb_overflow_limits.zones[zone].bytes;
-	const size_t elsewhere = swiotlb_overflow_limits.cap / 16;
-	const u64 part = part_of_zone(memory_below(mask + 1));
+	const long before = atomic_long_read(charged);
+	const u64 part = part_of_zone(memory_below(mask + 1)), elsewhere = part / 16;
 	enum swiotlb_overflow_failure why;
 	dma_addr_t addr;
 	u64 got[3];
@@ -775,12 +953,12 @@ static void check_zone_limit(struct kunit *test, enum overflow_zone zone, u64 ma
 	*greedy->dma_mask = mask;
 	addr = swiotlb_map(greedy, data, SZ_64K, DMA_TO_DEVICE, 0);
 	KUNIT_ASSERT_FALSE(test, dma_mapping_error(greedy, addr));
-	KUNIT_EXPECT_EQ(test, atomic_long_read(charged), SZ_64K);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(charged), before + SZ_64K);
 
 	got[0] = charge_all(greedy, zone, &why);
 	KUNIT_EXPECT_EQ(test, why, OVERFLOW_FAIL_SHARE);
 	KUNIT_EXPECT_LE(test, got[0], part / 2);
-	KUNIT_EXPECT_GT(test, got[0], part / 4);
+	KUNIT_EXPECT_GT(test, got[0], part / 2 - elsewhere / 2);
 	got[1] = charge_all(second, zone, &why);
 	got[2] = charge_all(other, zone, &why);
 	KUNIT_EXPECT_EQ(test, why, OVERFLOW_FAIL_ZONE);
@@ -795,8 +973,12 @@ static void check_zone_limit(struct kunit *test, enum overflow_zone zone, u64 ma
 	swiotlb_overflow_uncharge(second, zone, got[1]);
 	swiotlb_overflow_uncharge(other, zone, got[2]);
 	dma_unmap_single(greedy, addr, SZ_64K, DMA_TO_DEVICE);
-	KUNIT_EXPECT_EQ(test, atomic_long_read(charged), 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(charged), before);
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&greedy->dma_overflow_bytes), 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&greedy->dma_overflow_zone_bytes[zone - 1]), 0);
+	/* The last charge was refused by the zone. */
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&other->dma_overflow_bytes), 0);
+	KUNIT_EXPECT_EQ(test, atomic_long_read(&other->dma_overflow_zone_bytes[zone - 1]), 0);
 }
 
 /*
@@ -809,17 +991,24 @@ static void zone_limit_is_enforced(struct kunit *test)
 	const u64 dma = DMA_BIT_MASK(zone_dma_bits);
 	unsigned int checked = 0;
 
-	if (has_dma && part_of_zone(memory_below(dma + 1)) < swiotlb_overflow_limits.cap) {
+	if (has_dma && zone_is_limit(memory_below(dma + 1))) {
 		check_zone_limit(test, OVERFLOW_ZONE_DMA, dma);
 		checked++;
 	}
 	if (IS_ENABLED(CONFIG_ZONE_DMA32) && (!has_dma || dma < DMA_BIT_MASK(32)) &&
-	    part_of_zone(memory_below(1ULL << 32)) < swiotlb_overflow_limits.cap) {
+	    zone_is_limit(memory_below(1ULL << 32))) {
 		check_zone_limit(test, OVERFLOW_ZONE_DMA32, DMA_BIT_MASK(32));
 		checked++;
 	}
 	if (!checked)
 		kunit_skip(test, "needs a DMA zone and more memory above it");
+}
+
+static unsigned int frees;
+
+static void free_count(void *data, struct page *page, unsigned int order)
+{
+	frees += page == data;
 }
 
 /* No grace period can end within the read-side critical section. */
@@ -832,13 +1021,78 @@ static void unmap_frees_memory_at_once(struct kunit *test)
 
 	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
 	page = pfn_to_page(PHYS_PFN(dma_to_phys(dev, addr)));
+	frees = 0;
+	if (register_trace_mm_page_free(free_count, page)) {
+		dma_unmap_single(dev, addr, SZ_64K, DMA_TO_DEVICE);
+		kunit_skip(test, "needs CONFIG_TRACEPOINTS");
+	}
 	rcu_read_lock();
-	KUNIT_EXPECT_EQ(test, page_ref_count(page), 1);
 	dma_unmap_single(dev, addr, SZ_64K, DMA_TO_DEVICE);
-	KUNIT_EXPECT_EQ(test, page_ref_count(page), 0);
+	KUNIT_EXPECT_EQ(test, frees, 1);
 	KUNIT_EXPECT_FALSE(test, is_swiotlb_buffer(dev, dma_to_phys(dev, addr)));
 	rcu_read_unlock();
+	unregister_trace_mm_page_free(free_count, page);
+	tracepoint_synchronize_unregister();
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&dev->dma_overflow_bytes), 0);
+}
+
+static void map_many(struct kunit *test, struct device *dev, phys_addr_t data, size_t size,
+		     bool fails)
+{
+	dma_addr_t addr;
+	unsigned int i;
+
+	for (i = 0; i < SZ_32K; i++) {
+		addr = swiotlb_map(dev, data, size, DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+		KUNIT_ASSERT_EQ(test, !!dma_mapping_error(dev, addr), fails);
+		if (!fails)
+			dma_unmap_single(dev, addr, size, DMA_TO_DEVICE);
+		if (i % SZ_4K == 0)
+			rcu_barrier();
+	}
+	rcu_barrier();
+}
+
+/* Also that of a mapping that fails. If none of either were, this would take 4 MB. */
+static void descriptors_are_freed(struct kunit *test)
+{
+	struct device *dev = full_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_512K, 1));
+	unsigned long before, after;
+
+	if (IS_ENABLED(CONFIG_KASAN_GENERIC))
+		kunit_skip(test, "KASAN keeps what is freed");
+	rcu_barrier();
+	before = global_node_page_state_pages(NR_SLAB_UNRECLAIMABLE_B);
+	map_many(test, dev, data, 512, false);
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0xfff), 0);
+	map_many(test, dev, data + 0x200, SZ_256K, true);
+	after = global_node_page_state_pages(NR_SLAB_UNRECLAIMABLE_B);
+	KUNIT_EXPECT_LT(test, after, before + SZ_1M / PAGE_SIZE);
+}
+
+/* Of the blocks that these mappings come from, pages at the end or the beginning are not used. */
+static void all_pages_are_freed(struct kunit *test)
+{
+	struct device *dev = full_device(test, DMA_BIT_MASK(64));
+	u8 *data = PTR_ALIGN(swiotlb_test_buffer(test, SZ_64K, 1), SZ_16K);
+	unsigned long before, after;
+	dma_addr_t addr[2];
+	unsigned int i;
+
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, SZ_16K - 1), 0);
+	before = global_zone_page_state(NR_FREE_PAGES);
+	for (i = 0; i < SZ_4K; i++) {
+		addr[0] = dma_map_single(dev, data, SZ_16K + 1, DMA_TO_DEVICE);
+		addr[1] = dma_map_single(dev, data + 0x3000, SZ_4K, DMA_TO_DEVICE);
+		KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr[0]));
+		KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr[1]));
+		dma_unmap_single(dev, addr[0], SZ_16K + 1, DMA_TO_DEVICE);
+		dma_unmap_single(dev, addr[1], SZ_4K, DMA_TO_DEVICE);
+	}
+	after = global_zone_page_state(NR_FREE_PAGES);
+	/* One page that is lost each time is 16 MB. */
+	KUNIT_EXPECT_GT(test, after + SZ_8M / PAGE_SIZE, before);
 }
 
 static void memory_fits_mapping(struct kunit *test)
@@ -885,6 +1139,15 @@ static void memory_fits_mapping(struct kunit *test)
 	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
 	KUNIT_EXPECT_EQ(test, addr & 0xfff, 0xe00);
 	KUNIT_EXPECT_EQ(test, (size_t)atomic_long_read(&dev->dma_overflow_bytes), SZ_4K);
+	dma_unmap_single(dev, addr, 512, DMA_TO_DEVICE);
+
+	/* The pages before the one that has these address bits are not part of it. */
+	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, 0x3fff), 0);
+	data = ALIGN(data, SZ_16K);
+	addr = swiotlb_map(dev, data + 0x3e00, 512, DMA_TO_DEVICE, 0);
+	KUNIT_ASSERT_FALSE(test, dma_mapping_error(dev, addr));
+	KUNIT_EXPECT_EQ(test, (size_t)atomic_long_read(&dev->dma_overflow_bytes),
+			min_t(size_t, PAGE_SIZE, SZ_16K));
 	dma_unmap_single(dev, addr, 512, DMA_TO_DEVICE);
 }
 
@@ -943,6 +1206,8 @@ static void decrypted_memory_comes_from_atomic_pool(struct kunit *test)
 		buf = swiotlb_overflow_lookup(dev, phys);
 		KUNIT_ASSERT_NOT_NULL(test, buf);
 		KUNIT_EXPECT_EQ(test, buf->source, OVERFLOW_ATOMIC_POOL);
+		/* The DMA mask of 32 bits ends with the DMA32 zone, or with the DMA zone. */
+		KUNIT_EXPECT_NE(test, buf->zone, OVERFLOW_ZONE_NORMAL);
 		KUNIT_EXPECT_TRUE(test, swiotlb_test_filled(buf->vaddr + 0x400, lengths[i],
 							    1 + 0x400));
 		KUNIT_EXPECT_NULL(test, memchr_inv(buf->vaddr, 0, 0x400));
@@ -956,6 +1221,10 @@ static void decrypted_memory_comes_from_atomic_pool(struct kunit *test)
 			swiotlb_tbl_map_single(dev, data, 512, 0, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
 			(phys_addr_t)DMA_MAPPING_ERROR);
 	*dev->dma_mask = DMA_BIT_MASK(64);
+	set_limits(test, 0, 100);
+	KUNIT_EXPECT_EQ(test,
+			swiotlb_tbl_map_single(dev, data, 512, 0, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
+			(phys_addr_t)DMA_MAPPING_ERROR);
 }
 
 /* The atomic pool aligns an allocation to its size only, and a small mapping to less. */
@@ -964,6 +1233,7 @@ static void decrypted_memory_keeps_alignment(struct kunit *test)
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
 	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_128K, 1)), phys[3];
 	static const unsigned int masks[] = { 0xfff, 0x3fff, 0xffff };
+	const unsigned long before = global_zone_page_state(NR_FREE_PAGES);
 	unsigned int i, j, offset;
 
 	if (!IS_ENABLED(CONFIG_DMA_COHERENT_POOL))
@@ -979,11 +1249,15 @@ static void decrypted_memory_keeps_alignment(struct kunit *test)
 				KUNIT_EXPECT_EQ(test, phys[j] & masks[i],
 						(data + offset) & masks[i]);
 			}
+			KUNIT_EXPECT_EQ(test, (size_t)atomic_long_read(&dev->dma_overflow_bytes),
+					ARRAY_SIZE(phys) * max(PAGE_SIZE, masks[i] + 1UL));
 			for (j = 0; j < ARRAY_SIZE(phys); j++)
 				swiotlb_tbl_unmap_single(dev, phys[j], 100, DMA_TO_DEVICE, 0);
 		}
 	}
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&dev->dma_overflow_bytes), 0);
+	/* The pool did not grow by what was mapped, more than 5 MB. */
+	KUNIT_EXPECT_GT(test, global_zone_page_state(NR_FREE_PAGES) + SZ_2M / PAGE_SIZE, before);
 }
 
 static void scatterlist_maps_and_unmaps(struct kunit *test)
@@ -1102,12 +1376,17 @@ static void failed_allocation_leaks_nothing(struct kunit *test)
 
 #define MEMORY_OF_512	IO_TLB_SIZE
 
-static unsigned int traced[3];
+static unsigned int traced[4];
 
 static void count_alloc(void *data, struct device *dev, phys_addr_t addr, size_t size,
 			size_t memory)
 {
 	traced[0] += dev == data && size == 512 && memory == MEMORY_OF_512;
+}
+
+static void count_bounced(void *data, struct device *dev, dma_addr_t addr, size_t size)
+{
+	traced[3] += dev == data && size == 512;
 }
 
 static void count_free(void *data, struct device *dev, phys_addr_t addr, size_t size, size_t memory)
@@ -1133,8 +1412,10 @@ static void events_are_traced(struct kunit *test)
 	KUNIT_ASSERT_EQ(test, register_trace_swiotlb_overflow_alloc(count_alloc, dev), 0);
 	KUNIT_ASSERT_EQ(test, register_trace_swiotlb_overflow_free(count_free, dev), 0);
 	KUNIT_ASSERT_EQ(test, register_trace_swiotlb_overflow_fail(count_fail, dev), 0);
+	KUNIT_ASSERT_EQ(test, register_trace_swiotlb_bounced(count_bounced, dev), 0);
 	addr = swiotlb_map(dev, data, 512, DMA_TO_DEVICE, 0);
 	KUNIT_EXPECT_FALSE(test, dma_mapping_error(dev, addr));
+	KUNIT_EXPECT_EQ(test, traced[3], 1);
 	KUNIT_EXPECT_EQ(test, traced[0], 1);
 	KUNIT_EXPECT_EQ(test, test_buffers(), t->buffers + 1);
 	KUNIT_EXPECT_EQ(test, test_bytes(), (long)(t->bytes + MEMORY_OF_512));
@@ -1144,6 +1425,7 @@ static void events_are_traced(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, swiotlb_map(dev, data, 512, DMA_TO_DEVICE, DMA_ATTR_NO_WARN),
 			DMA_MAPPING_ERROR);
 	KUNIT_EXPECT_EQ(test, traced[2], 1);
+	unregister_trace_swiotlb_bounced(count_bounced, dev);
 	unregister_trace_swiotlb_overflow_fail(count_fail, dev);
 	unregister_trace_swiotlb_overflow_alloc(count_alloc, dev);
 	unregister_trace_swiotlb_overflow_free(count_free, dev);
@@ -1344,6 +1626,51 @@ static long retire_one(void *dev)
 	return 0;
 }
 
+#ifdef CONFIG_KPROBES
+static unsigned int batches;
+
+static int count_batch(struct kprobe *probe, struct pt_regs *regs)
+{
+	batches++;
+	return 0;
+}
+
+static struct kprobe batch_probe;
+
+static void stop_counting(void *unused)
+{
+	unregister_kprobe(&batch_probe);
+}
+
+static void count_batches(struct kunit *test)
+{
+	batch_probe = (struct kprobe){
+		.symbol_name = "overflow_free_retired",
+		.pre_handler = count_batch,
+	};
+	KUNIT_ASSERT_EQ(test, register_kprobe(&batch_probe), 0);
+	swiotlb_test_at_exit(test, stop_counting, NULL);
+	rcu_barrier();
+	batches = 0;
+}
+
+static unsigned int batches_freed(void)
+{
+	rcu_barrier();
+	return batches;
+}
+#else
+static void count_batches(struct kunit *test)
+{
+}
+
+static unsigned int batches_freed(void)
+{
+	return 1;
+}
+#endif
+
+/* The second time, it has none. */
 static void descriptors_of_dead_cpu_are_freed(struct kunit *test)
 {
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
@@ -1353,10 +1680,15 @@ static void descriptors_of_dead_cpu_are_freed(struct kunit *test)
 		kunit_skip(test, "needs a CPU that can go offline");
 	KUNIT_ASSERT_EQ(test, work_on_cpu(cpu, retire_one, dev), 0);
 	KUNIT_EXPECT_NOT_NULL(test, per_cpu(swiotlb_overflow_retired, cpu).first);
+	count_batches(test);
 	if (remove_cpu(cpu))
 		kunit_skip(test, "CPU cannot go offline");
 	KUNIT_EXPECT_NULL(test, per_cpu(swiotlb_overflow_retired, cpu).first);
 	KUNIT_EXPECT_EQ(test, per_cpu(swiotlb_overflow_retired, cpu).count, 0);
+	KUNIT_EXPECT_EQ(test, batches_freed(), 1);
+	KUNIT_EXPECT_EQ(test, add_cpu(cpu), 0);
+	KUNIT_EXPECT_EQ(test, remove_cpu(cpu), 0);
+	KUNIT_EXPECT_EQ(test, batches_freed(), 1);
 	KUNIT_EXPECT_EQ(test, add_cpu(cpu), 0);
 }
 
@@ -1370,6 +1702,7 @@ static struct kunit_case overflow_test_cases[] = {
 	KUNIT_CASE_PARAM(address_keeps_alignment, mask_gen_params),
 	KUNIT_CASE(lookup_finds_every_byte),
 	KUNIT_CASE(lookup_ignores_other_devices),
+	KUNIT_CASE(other_addresses_are_ignored),
 	KUNIT_CASE(pool_mapping_sets_no_class),
 	KUNIT_CASE_PARAM(memory_is_reachable, reach_gen_params),
 	KUNIT_CASE(zone_follows_from_translated_mask),
@@ -1381,10 +1714,16 @@ static struct kunit_case overflow_test_cases[] = {
 	KUNIT_CASE(remapped_pool_is_excluded),
 	KUNIT_CASE(swiotlb_alloc_never_overflows),
 	KUNIT_CASE(cap_is_exact),
+	KUNIT_CASE(command_line_is_parsed),
 	KUNIT_CASE(refused_mapping_disturbs_nobody),
+	KUNIT_CASE(refused_charge_leaves_nothing),
+	KUNIT_CASE(charges_of_two_cpus_add_up),
+	KUNIT_CASE(limit_follows_command_line),
 	KUNIT_CASE(device_share_is_enforced),
 	KUNIT_CASE(zone_limit_is_enforced),
 	KUNIT_CASE(unmap_frees_memory_at_once),
+	KUNIT_CASE(descriptors_are_freed),
+	KUNIT_CASE(all_pages_are_freed),
 	KUNIT_CASE(memory_fits_mapping),
 	KUNIT_CASE(device_behind_iommu_gets_whole_granules),
 	KUNIT_CASE(decrypted_memory_comes_from_atomic_pool),
