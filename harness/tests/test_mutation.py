@@ -184,28 +184,27 @@ class Plan(unittest.TestCase):
         self.assertEqual(runs.refused(log, where), {"f: two"})
         self.assertEqual(runs.refused("kernel/y.c:10:2: error: other\n", where), set())
 
-    def test_build_without_what_is_refused(self):
+    def built(self, kernels, outcomes):
+        """What a build of a tree with SOURCE gives, and the kernels in the order of their builds; outcomes: "refused" is
+        a line that the compiler refuses."""
         with tempfile.TemporaryDirectory() as tmp:
             Path(tmp, "kernel").mkdir()
             Path(tmp, "kernel/x.c").write_text(SOURCE, encoding="ascii")
             log = Path(tmp, "log")
             log.write_text("kernel/x.c:7:1: error: no\n", encoding="ascii")
             plan = {**PLAN, "switch": "kernel/x.c", "file": [{"path": "kernel/x.c"}]}
-            with mock.patch.object(lanes, "build", side_effect=[ui.Failure("no", log=log), None]):
-                mutants, invalid = runs.build(Path(tmp), [LANE.kernel], plan)
-            self.assertEqual(([mutant.what for mutant in mutants], invalid), (["a + 1 -> a + 2"], 1))
+            effects = [ui.Failure("no", log=log) if outcome == "refused" else None for outcome in outcomes]
+            with mock.patch.object(lanes, "build", side_effect=effects) as called:
+                return *runs.build(Path(tmp), kernels, plan), [call[0][0].name for call in called.call_args_list]
+
+    def test_build_without_what_is_refused(self):
+        mutants, invalid, _ = self.built([LANE.kernel], ["refused", "good"])
+        self.assertEqual(([mutant.what for mutant in mutants], invalid), (["a + 1 -> a + 2"], 1))
 
     def test_kernels_have_the_same_mutants(self):
         other = types.SimpleNamespace(name="l", arch="arm")
-        with tempfile.TemporaryDirectory() as tmp:
-            Path(tmp, "kernel").mkdir()
-            Path(tmp, "kernel/x.c").write_text(SOURCE, encoding="ascii")
-            log = Path(tmp, "log")
-            log.write_text("kernel/x.c:7:1: error: no\n", encoding="ascii")
-            plan = {**PLAN, "switch": "kernel/x.c", "file": [{"path": "kernel/x.c"}]}
-            with mock.patch.object(lanes, "build", side_effect=[None, ui.Failure("no", log=log), None, None]) as built:
-                runs.build(Path(tmp), [LANE.kernel, other], plan)
-        self.assertEqual([call[0][0].name for call in built.call_args_list], ["k", "l", "k", "l"])
+        *_, order = self.built([LANE.kernel, other], ["good", "refused", "good", "good"])
+        self.assertEqual(order, ["k", "l", "k", "l"])
 
     def test_build_that_fails_otherwise(self):
         with tempfile.TemporaryDirectory() as tmp:
