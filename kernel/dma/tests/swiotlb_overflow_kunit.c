@@ -1053,7 +1053,7 @@ static void map_many(struct kunit *test, struct device *dev, phys_addr_t data, s
 	rcu_barrier();
 }
 
-/* Also that of a mapping that fails. If none of either were, this would take 4 MB. */
+/* Those of mappings that succeed and of those that fail: each of both would take 4 MB or so. */
 static void descriptors_are_freed(struct kunit *test)
 {
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
