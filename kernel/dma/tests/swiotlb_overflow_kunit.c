@@ -422,6 +422,7 @@ static void memory_is_reachable(struct kunit *test)
 
 static struct task_struct *zone_task;
 static unsigned int zone_allocs, reserve_allocs;
+static gfp_t zone_gfp;
 
 static void zone_count(void *data, struct page *page, unsigned int order, gfp_t gfp, int type)
 {
@@ -461,6 +462,49 @@ static void zone_follows_from_translated_mask(struct kunit *test)
 	}
 	kfree(dev->dma_range_map);
 	dev->dma_range_map = NULL;
+}
+
+static void zone_of_first(void *data, struct page *page, unsigned int order, gfp_t gfp, int type)
+{
+	if (current == zone_task && order == get_order(SZ_256K) && !zone_allocs++)
+		zone_gfp = gfp & GFP_ZONEMASK;
+}
+
+/* The highest zone that can be in reach comes first. */
+static void zone_follows_from_mask(struct kunit *test)
+{
+	const gfp_t dma = IS_ENABLED(CONFIG_ZONE_DMA) ? __GFP_DMA : 0;
+	const gfp_t dma32 = IS_ENABLED(CONFIG_ZONE_DMA32) ? __GFP_DMA32 : 0;
+	const struct {
+		unsigned int bits;
+		gfp_t zone;
+	} masks[] = {
+		{ zone_dma_bits, dma ?: dma32 },
+		{ zone_dma_bits + 1, zone_dma_bits < 32 ? dma32 : 0 },
+		{ 32, dma && zone_dma_bits == 32 ? dma : dma32 },
+		{ 33, 0 },
+		{ 64, 0 },
+	};
+	struct device *dev = full_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_256K, 1));
+	dma_addr_t addr;
+	unsigned int i;
+
+	if (register_trace_mm_page_alloc(zone_of_first, NULL))
+		kunit_skip(test, "needs CONFIG_TRACEPOINTS");
+	zone_task = current;
+	for (i = 0; i < ARRAY_SIZE(masks); i++) {
+		*dev->dma_mask = DMA_BIT_MASK(masks[i].bits);
+		zone_allocs = 0;
+		addr = swiotlb_map(dev, data, SZ_256K, DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+		KUNIT_EXPECT_GT_MSG(test, zone_allocs, 0, "%u bits", masks[i].bits);
+		KUNIT_EXPECT_EQ_MSG(test, (__force u32)zone_gfp, (__force u32)masks[i].zone,
+				    "%u bits", masks[i].bits);
+		if (!dma_mapping_error(dev, addr))
+			dma_unmap_single(dev, addr, SZ_256K, DMA_TO_DEVICE);
+	}
+	unregister_trace_mm_page_alloc(zone_of_first, NULL);
+	tracepoint_synchronize_unregister();
 }
 
 static void reserve_count(void *data, struct page *page, unsigned int order, gfp_t gfp, int type)
@@ -1071,6 +1115,14 @@ static void descriptors_are_freed(struct kunit *test)
 	KUNIT_EXPECT_LT(test, after, before + SZ_1M / PAGE_SIZE);
 }
 
+/* Free memory, and what descriptors and the lists of CPUs keep for a while */
+static unsigned long free_pages_in_all(void)
+{
+	rcu_barrier();
+	drain_all_pages(NULL);
+	return global_zone_page_state(NR_FREE_PAGES);
+}
+
 /* Of the blocks that these mappings come from, pages at the end or the beginning are not used. */
 static void all_pages_are_freed(struct kunit *test)
 {
@@ -1081,7 +1133,7 @@ static void all_pages_are_freed(struct kunit *test)
 	unsigned int i;
 
 	KUNIT_ASSERT_EQ(test, dma_set_min_align_mask(dev, SZ_16K - 1), 0);
-	before = global_zone_page_state(NR_FREE_PAGES);
+	before = free_pages_in_all();
 	for (i = 0; i < SZ_4K; i++) {
 		addr[0] = dma_map_single(dev, data, SZ_16K + 1, DMA_TO_DEVICE);
 		addr[1] = dma_map_single(dev, data + 0x3000, SZ_4K, DMA_TO_DEVICE);
@@ -1090,7 +1142,7 @@ static void all_pages_are_freed(struct kunit *test)
 		dma_unmap_single(dev, addr[0], SZ_16K + 1, DMA_TO_DEVICE);
 		dma_unmap_single(dev, addr[1], SZ_4K, DMA_TO_DEVICE);
 	}
-	after = global_zone_page_state(NR_FREE_PAGES);
+	after = free_pages_in_all();
 	/* One page that is lost each time is 16 MB. */
 	KUNIT_EXPECT_GT(test, after + SZ_8M / PAGE_SIZE, before);
 }
@@ -1233,7 +1285,7 @@ static void decrypted_memory_keeps_alignment(struct kunit *test)
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
 	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_128K, 1)), phys[3];
 	static const unsigned int masks[] = { 0xfff, 0x3fff, 0xffff };
-	const unsigned long before = global_zone_page_state(NR_FREE_PAGES);
+	const unsigned long before = free_pages_in_all();
 	unsigned int i, j, offset;
 
 	if (!IS_ENABLED(CONFIG_DMA_COHERENT_POOL))
@@ -1257,7 +1309,7 @@ static void decrypted_memory_keeps_alignment(struct kunit *test)
 	}
 	KUNIT_EXPECT_EQ(test, atomic_long_read(&dev->dma_overflow_bytes), 0);
 	/* The pool did not grow by what was mapped, more than 5 MB. */
-	KUNIT_EXPECT_GT(test, global_zone_page_state(NR_FREE_PAGES) + SZ_2M / PAGE_SIZE, before);
+	KUNIT_EXPECT_GT(test, free_pages_in_all() + SZ_2M / PAGE_SIZE, before);
 }
 
 static void scatterlist_maps_and_unmaps(struct kunit *test)
@@ -1706,6 +1758,7 @@ static struct kunit_case overflow_test_cases[] = {
 	KUNIT_CASE(pool_mapping_sets_no_class),
 	KUNIT_CASE_PARAM(memory_is_reachable, reach_gen_params),
 	KUNIT_CASE(zone_follows_from_translated_mask),
+	KUNIT_CASE(zone_follows_from_mask),
 	KUNIT_CASE(reserves_are_not_used),
 	KUNIT_CASE(unreachable_memory_fails),
 	KUNIT_CASE(pool_out_of_reach_still_maps),
