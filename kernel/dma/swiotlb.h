@@ -7,6 +7,7 @@
 
 #include <linux/align.h>
 #include <linux/dma-direction.h>
+#include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/mm.h>
 #include <linux/spinlock.h>
@@ -94,6 +95,31 @@ static inline void swiotlb_layout(struct device *dev, phys_addr_t orig_addr,
 	layout->align_mask = dma_get_min_align_mask(dev) | unit_mask;
 	if (layout->size >= PAGE_SIZE)
 		layout->align_mask |= PAGE_SIZE - 1;
+}
+
+/**
+ * swiotlb_write_back() - write the copy of a new mapping back, if its caller does not
+ * @dev:	device of the mapping
+ * @paddr:	physical address of the copy
+ * @size:	in bytes
+ * @dir:	direction of the mapping
+ * @attrs:	DMA_ATTR_SKIP_CPU_SYNC: the driver syncs the mapping later
+ *
+ * For a mapping that the device reads, the caller writes it back. For
+ * DMA_FROM_DEVICE, it may invalidate the copy instead. With
+ * DMA_ATTR_SKIP_CPU_SYNC it does nothing, and a later sync for the CPU may
+ * invalidate the copy.
+ *
+ * Context: any.
+ */
+static inline void swiotlb_write_back(struct device *dev, phys_addr_t paddr,
+				      size_t size, enum dma_data_direction dir,
+				      unsigned long attrs)
+{
+	if (dev_is_dma_coherent(dev))
+		return;
+	if (dir == DMA_FROM_DEVICE || attrs & DMA_ATTR_SKIP_CPU_SYNC)
+		arch_sync_dma_for_device(paddr, size, DMA_TO_DEVICE);
 }
 
 void swiotlb_init_io_tlb_mem(struct io_tlb_mem *mem, phys_addr_t start,

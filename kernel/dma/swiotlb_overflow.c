@@ -363,6 +363,7 @@ overflow_alloc(struct swiotlb_overflow_buf *buf, unsigned int alloc_align_mask, 
  * @orig_addr:		physical address of the memory to map
  * @mapping_size:	in bytes
  * @alloc_align_mask:	granule of the IOMMU, minus one; 0 without an IOMMU
+ * @dir:			direction of the mapping
  * @attrs:		DMA_ATTR_NO_WARN: do not log a failure
  *
  * The buffer is filled in each direction, and the rest of its memory is zero.
@@ -371,7 +372,8 @@ overflow_alloc(struct swiotlb_overflow_buf *buf, unsigned int alloc_align_mask, 
  * Return: physical address of the mapping, or DMA_MAPPING_ERROR.
  */
 phys_addr_t swiotlb_overflow_map(struct device *dev, phys_addr_t orig_addr, size_t mapping_size,
-				 unsigned int alloc_align_mask, unsigned long attrs)
+				 unsigned int alloc_align_mask, enum dma_data_direction dir,
+				 unsigned long attrs)
 {
 	/*
 	 * Drivers map in hard IRQ context. A task with PF_MEMALLOC may map too, but the reserves
@@ -402,8 +404,7 @@ phys_addr_t swiotlb_overflow_map(struct device *dev, phys_addr_t orig_addr, size
 
 	/* Also for DMA_FROM_DEVICE: bytes that the device does not write must keep their value. */
 	swiotlb_copy(orig_addr, buf->vaddr + buf->offset, mapping_size, DMA_TO_DEVICE);
-	if (!dev_is_dma_coherent(dev))
-		arch_sync_dma_for_device(buf->start, mapping_size, DMA_TO_DEVICE);
+	swiotlb_write_back(dev, buf->start, mapping_size, dir, attrs);
 	swiotlb_overflow_publish(buf);
 
 	this_cpu_inc(swiotlb_overflow_stats.mapped);

@@ -16,7 +16,8 @@ struct swiotlb_layout;
 
 /* Only called if CONFIG_SWIOTLB_OVERFLOW is enabled. */
 phys_addr_t swiotlb_overflow_map(struct device *dev, phys_addr_t orig_addr, size_t mapping_size,
-				 unsigned int alloc_align_mask, unsigned long attrs);
+				 unsigned int alloc_align_mask, enum dma_data_direction dir,
+				 unsigned long attrs);
 
 #ifdef CONFIG_SWIOTLB_OVERFLOW
 

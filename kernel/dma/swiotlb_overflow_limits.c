@@ -41,8 +41,13 @@
  */
 struct swiotlb_overflow_limits swiotlb_overflow_limits;
 
-/* Memory of the DMA zones in bytes, each with the zones below; not for OVERFLOW_ZONE_NORMAL */
-static unsigned long zone_memory[OVERFLOW_ZONES] __ro_after_init;
+/*
+ * Memory of the DMA zones in bytes, each with the zones below. What is no DMA zone, or does not
+ * exist, limits nothing.
+ */
+static u64 zone_memory[OVERFLOW_ZONES] __ro_after_init = {
+	[0 ... OVERFLOW_ZONES - 1] = U64_MAX,
+};
 static unsigned long default_cap __ro_after_init;
 
 /* Keeps the limits consistent with each other if they are set concurrently. */
@@ -73,14 +78,18 @@ static void count_peak(struct swiotlb_overflow_limits *limits)
 
 static_assert(ARRAY_SIZE(((struct device *)NULL)->dma_overflow_zone_bytes) == OVERFLOW_ZONES - 1);
 
+static void uncharge_zone(struct device *dev, enum overflow_zone zone, size_t bytes)
+{
+	atomic_long_sub(bytes, &swiotlb_overflow_limits.zones[zone].bytes);
+	atomic_long_sub(bytes, &dev->dma_overflow_zone_bytes[zone - 1]);
+}
+
 /* Charges a DMA zone: the device's share of it, and all of it. */
 static enum swiotlb_overflow_failure charge_zone(struct device *dev, enum overflow_zone zone,
 						 size_t bytes)
 {
 	struct swiotlb_overflow_zone *z = &swiotlb_overflow_limits.zones[zone];
 
-	if (zone == OVERFLOW_ZONE_NORMAL)
-		return OVERFLOW_OK;
 	if (!try_charge(&dev->dma_overflow_zone_bytes[zone - 1], bytes, READ_ONCE(z->device_cap)))
 		return OVERFLOW_FAIL_SHARE;
 	if (!try_charge(&z->bytes, bytes, READ_ONCE(z->cap))) {
@@ -90,12 +99,30 @@ static enum swiotlb_overflow_failure charge_zone(struct device *dev, enum overfl
 	return OVERFLOW_OK;
 }
 
-static void uncharge_zone(struct device *dev, enum overflow_zone zone, size_t bytes)
+/*
+ * Charges a DMA zone and those above, whose limits include it. On arm64, where ZONE_DMA has all of
+ * the lowest 4 GB, ZONE_DMA32 is the same memory.
+ */
+static enum swiotlb_overflow_failure charge_zones(struct device *dev, enum overflow_zone zone,
+						  size_t bytes)
 {
-	if (zone == OVERFLOW_ZONE_NORMAL)
-		return;
-	atomic_long_sub(bytes, &swiotlb_overflow_limits.zones[zone].bytes);
-	atomic_long_sub(bytes, &dev->dma_overflow_zone_bytes[zone - 1]);
+	enum swiotlb_overflow_failure why = OVERFLOW_OK;
+	enum overflow_zone z;
+
+	for (z = zone; z > OVERFLOW_ZONE_NORMAL; z--) {
+		why = charge_zone(dev, z, bytes);
+		if (why != OVERFLOW_OK)
+			break;
+	}
+	for (; why != OVERFLOW_OK && z < zone; z++)
+		uncharge_zone(dev, z + 1, bytes);
+	return why;
+}
+
+static void uncharge_zones(struct device *dev, enum overflow_zone zone, size_t bytes)
+{
+	for (; zone > OVERFLOW_ZONE_NORMAL; zone--)
+		uncharge_zone(dev, zone, bytes);
 }
 
 /**
@@ -117,13 +144,13 @@ enum swiotlb_overflow_failure swiotlb_overflow_charge(struct device *dev, enum o
 			READ_ONCE(limits->zones[OVERFLOW_ZONE_NORMAL].device_cap)))
 		return atomic_long_read(&limits->bytes) + bytes > READ_ONCE(limits->cap) ?
 			OVERFLOW_FAIL_CAP : OVERFLOW_FAIL_SHARE;
-	why = charge_zone(dev, zone, bytes);
+	why = charge_zones(dev, zone, bytes);
 	if (why != OVERFLOW_OK) {
 		atomic_long_sub(bytes, &dev->dma_overflow_bytes);
 		return why;
 	}
 	if (!try_charge(&limits->bytes, bytes, READ_ONCE(limits->cap))) {
-		uncharge_zone(dev, zone, bytes);
+		uncharge_zones(dev, zone, bytes);
 		atomic_long_sub(bytes, &dev->dma_overflow_bytes);
 		return OVERFLOW_FAIL_CAP;
 	}
@@ -142,7 +169,7 @@ enum swiotlb_overflow_failure swiotlb_overflow_charge(struct device *dev, enum o
 void swiotlb_overflow_uncharge(struct device *dev, enum overflow_zone zone, size_t bytes)
 {
 	atomic_long_sub(bytes, &swiotlb_overflow_limits.bytes);
-	uncharge_zone(dev, zone, bytes);
+	uncharge_zones(dev, zone, bytes);
 	atomic_long_sub(bytes, &dev->dma_overflow_bytes);
 }
 
@@ -155,8 +182,7 @@ static void set_limits(unsigned long cap, unsigned int share)
 	WRITE_ONCE(swiotlb_overflow_limits.share, share);
 	for (i = 0; i < OVERFLOW_ZONES; i++) {
 		zone = &swiotlb_overflow_limits.zones[i];
-		WRITE_ONCE(zone->cap, i == OVERFLOW_ZONE_NORMAL ? cap :
-			   min(cap, zone_memory[i] >> shift));
+		WRITE_ONCE(zone->cap, min_t(u64, cap, zone_memory[i] >> shift));
 		WRITE_ONCE(zone->device_cap, mult_frac(zone->cap, share, 100));
 	}
 }

@@ -3,11 +3,13 @@
  * Helpers that the KUnit suites of the software IO TLB share, see swiotlb_helpers.h.
  */
 #include <kunit/test.h>
+#include <linux/cc_platform.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-mapping.h>
 #include <linux/gfp.h>
 #include <linux/kprobes.h>
 #include <linux/platform_device.h>
+#include <linux/sched.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/swiotlb.h>
@@ -92,8 +94,12 @@ static void test_pool_free(void *arg)
 struct io_tlb_mem *swiotlb_test_pool(struct kunit *test, struct device *dev, unsigned long nslabs,
 				     unsigned int nareas)
 {
-	struct test_pool *pool = kzalloc(sizeof(*pool), GFP_KERNEL);
+	struct test_pool *pool;
 
+	if (cc_platform_has(CC_ATTR_MEM_ENCRYPT) || force_dma_unencrypted(dev) ||
+	    swiotlb_unencrypted_base)
+		kunit_skip(test, "needs memory that is not encrypted");
+	pool = kzalloc(sizeof(*pool), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, pool);
 	swiotlb_test_at_exit(test, test_pool_free, pool);
 	pool->mem.slots = kmalloc_array(nslabs, sizeof(*pool->mem.slots), GFP_KERNEL);
@@ -123,11 +129,15 @@ static struct cleaned {
 	enum dma_data_direction dir;
 } cleaned[32];
 static unsigned int cleanings;
+static struct task_struct *cleaned_task;
 
 static int record_cleaned(struct kprobe *probe, struct pt_regs *regs)
 {
 	struct cleaned *range = &cleaned[cleanings % ARRAY_SIZE(cleaned)];
 
+	/* Drivers of the machine sync as well. */
+	if (current != cleaned_task)
+		return 0;
 	range->start = regs_get_kernel_argument(regs, 0);
 	range->size = regs_get_kernel_argument(regs, 1);
 	range->dir = regs_get_kernel_argument(regs, 2);
@@ -144,9 +154,16 @@ static void stop_recording(void *unused)
 	unregister_kprobe(&cleaned_probe);
 }
 
-void swiotlb_test_record_cleaned(struct kunit *test, struct device *dev)
+void swiotlb_test_forget_cleaned(void)
 {
 	memset(cleaned, 0, sizeof(cleaned));
+	cleanings = 0;
+}
+
+void swiotlb_test_record_cleaned(struct kunit *test, struct device *dev)
+{
+	swiotlb_test_forget_cleaned();
+	cleaned_task = current;
 	cleaned_probe = (struct kprobe){
 		.symbol_name = "arch_sync_dma_for_device",
 		.pre_handler = record_cleaned,
@@ -187,6 +204,17 @@ bool swiotlb_test_invalidated(phys_addr_t start, size_t size)
 {
 	return range_given(start, size, true);
 }
+
+size_t swiotlb_test_cleaned_bytes(void)
+{
+	size_t bytes = 0;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cleaned); i++)
+		if (cleaned[i].dir != DMA_FROM_DEVICE)
+			bytes += cleaned[i].size;
+	return bytes;
+}
 #else
 void swiotlb_test_record_cleaned(struct kunit *test, struct device *dev)
 {
@@ -201,6 +229,15 @@ bool swiotlb_test_cleaned(phys_addr_t start, size_t size)
 bool swiotlb_test_invalidated(phys_addr_t start, size_t size)
 {
 	return false;
+}
+
+void swiotlb_test_forget_cleaned(void)
+{
+}
+
+size_t swiotlb_test_cleaned_bytes(void)
+{
+	return 0;
 }
 #endif
 

@@ -55,6 +55,8 @@ struct device *swiotlb_test_device(struct kunit *test, u64 mask);
  * swiotlb_init_io_tlb_mem() may set it up again, smaller or with another start. The pool has no
  * transient buffers unless the test sets @can_overflow.
  *
+ * Skips the test case if memory is encrypted, because pages of the kernel are no pool then.
+ *
  * Context: may sleep.
  * Return: the pool.
  */
@@ -79,7 +81,7 @@ void swiotlb_test_record_cleaned(struct kunit *test, struct device *dev);
  * @size:	in bytes
  *
  * Context: any.
- * Return: true if all bytes have been since swiotlb_test_record_cleaned(); false also if they were
+ * Return: true if all bytes have been since swiotlb_test_forget_cleaned(); false also if they were
  * invalidated.
  */
 bool swiotlb_test_cleaned(phys_addr_t start, size_t size);
@@ -92,9 +94,26 @@ bool swiotlb_test_cleaned(phys_addr_t start, size_t size);
  * CPUs that do not read ahead drop their caches at this time, and not when the device is done.
  *
  * Context: any.
- * Return: true if all bytes have been since swiotlb_test_record_cleaned(), for DMA_FROM_DEVICE.
+ * Return: true if all bytes have been since swiotlb_test_forget_cleaned(), for DMA_FROM_DEVICE.
  */
 bool swiotlb_test_invalidated(phys_addr_t start, size_t size);
+
+/**
+ * swiotlb_test_forget_cleaned() - forget what was given to a device
+ *
+ * The record holds the 32 last ranges.
+ *
+ * Context: any, but not while this thread maps or syncs.
+ */
+void swiotlb_test_forget_cleaned(void);
+
+/**
+ * swiotlb_test_cleaned_bytes() - how much was written back from the caches
+ *
+ * Context: any.
+ * Return: bytes since swiotlb_test_forget_cleaned(); a byte counts each time.
+ */
+size_t swiotlb_test_cleaned_bytes(void);
 
 /**
  * swiotlb_test_pool_room() - pretend that all but a few slots of a pool are used

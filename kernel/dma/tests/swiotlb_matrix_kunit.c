@@ -159,6 +159,7 @@ static bool map_one(struct matrix *m, struct mapping *one, const struct mapping 
 	struct span padding;
 	unsigned int i;
 
+	swiotlb_test_forget_cleaned();
 	one->phys = swiotlb_tbl_map_single(m->dev, orig, one->size, granule_mask, one->dir,
 					   DMA_ATTR_NO_WARN);
 	if (one->phys == (phys_addr_t)DMA_MAPPING_ERROR) {
@@ -167,6 +168,11 @@ static bool map_one(struct matrix *m, struct mapping *one, const struct mapping 
 				      one->size, one->at);
 		return false;
 	}
+#ifdef CONFIG_ARCH_HAS_SYNC_DMA_FOR_DEVICE
+	/* As the callers do */
+	if (!dev_is_dma_coherent(m->dev))
+		arch_sync_dma_for_device(one->phys, one->size, one->dir);
+#endif
 	one->reach = reach_of(m, one->phys, one->size);
 	KUNIT_EXPECT_EQ(test, one->phys & m->c->min_align_mask, orig & m->c->min_align_mask);
 	KUNIT_EXPECT_TRUE(test, is_swiotlb_buffer(m->dev, one->phys));

@@ -10,6 +10,7 @@
 #include <kunit/test.h>
 #include <linux/completion.h>
 #include <linux/cpu.h>
+#include <linux/delay.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
 #include <linux/highmem.h>
@@ -33,6 +34,7 @@
 #include <linux/swiotlb_overflow.h>
 #include <linux/workqueue.h>
 #include <trace/events/kmem.h>
+#include <trace/events/printk.h>
 #include <trace/events/swiotlb.h>
 #include <trace/events/swiotlb_overflow.h>
 
@@ -88,13 +90,14 @@ static int overflow_test_init(struct kunit *test)
 
 	if (!t)
 		return -ENOMEM;
-	if (!swiotlb_overflow_limits.cap)
-		kunit_skip(test, "needs transient buffers, see swiotlb_overflow=");
+	if (swiotlb_overflow_limits.cap < SZ_16M)
+		kunit_skip(test, "needs 16 MB for transient buffers, see swiotlb_overflow=");
 	t->cap = swiotlb_overflow_limits.cap;
 	t->share = swiotlb_overflow_limits.share;
 	t->bytes = test_bytes();
 	t->buffers = test_buffers();
 	test->priv = t;
+	set_limits(test, t->cap, 50);
 	return 0;
 }
 
@@ -395,6 +398,8 @@ static void memory_is_reachable(struct kunit *test)
 		kunit_skip(test, "needs memory above 8 GB");
 	if (!IS_ENABLED(CONFIG_ZONE_DMA) || limit < DMA_BIT_MASK(zone_dma_bits))
 		kunit_skip(test, "needs a zone within the limit");
+	if (reach->cpu_start && memblock_end_of_DRAM() > reach->cpu_start + reach->range)
+		kunit_skip(test, "needs all memory that is not in a DMA zone within the range");
 	dev->bus_dma_limit = reach->bus_limit;
 	*dev->dma_mask = reach->mask;
 	if (reach->range)
@@ -568,8 +573,9 @@ static void pool_out_of_reach_still_maps(struct kunit *test)
 	dma_addr_t addr;
 	unsigned int i;
 
-	if (memblock_end_of_DRAM() - 1 <= DMA_BIT_MASK(33) || mem->end > 1ULL << 32)
-		kunit_skip(test, "needs memory above 8 GB, and a pool below 4 GB");
+	if (memblock_end_of_DRAM() - 1 <= DMA_BIT_MASK(33) ||
+	    memblock_end_of_DRAM() > 3ULL * SZ_4G || mem->end > 1ULL << 32)
+		kunit_skip(test, "needs memory up to 8 to 12 GB, and a pool below 4 GB");
 	KUNIT_ASSERT_EQ(test, dma_direct_set_offset(dev, 1ULL << 32, 0, 1ULL << 33), 0);
 	*dev->dma_mask = DMA_BIT_MASK(33);
 	mem->can_overflow = true;
@@ -603,6 +609,78 @@ static void pool_out_of_reach_still_maps(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(mem), 0);
 	kfree(dev->dma_range_map);
 	dev->dma_range_map = NULL;
+}
+
+/* How often memory is allocated for a mapping that fails */
+static unsigned int failed_allocs(struct kunit *test, struct device *dev, phys_addr_t data)
+{
+	phys_addr_t phys;
+
+	zone_allocs = 0;
+	phys = swiotlb_tbl_map_single(dev, data, SZ_256K, 0, DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+	KUNIT_EXPECT_EQ(test, phys, (phys_addr_t)DMA_MAPPING_ERROR);
+	if (phys != (phys_addr_t)DMA_MAPPING_ERROR)
+		swiotlb_tbl_unmap_single(dev, phys, SZ_256K, DMA_TO_DEVICE, 0);
+	return zone_allocs;
+}
+
+static void every_zone_is_tried_once(struct kunit *test)
+{
+	struct device *dev = full_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_256K, 1));
+
+	if (register_trace_mm_page_alloc(zone_of_first, NULL))
+		kunit_skip(test, "needs CONFIG_TRACEPOINTS");
+	zone_task = current;
+	/* No zone is low enough, so only the lowest is tried. */
+	*dev->dma_mask = DMA_BIT_MASK(12);
+	KUNIT_EXPECT_EQ(test, failed_allocs(test, dev, data), 1);
+	*dev->dma_mask = DMA_BIT_MASK(64);
+
+	/* The bus shows only addresses at which there is no memory. */
+	if (!IS_ENABLED(CONFIG_ARCH_HAS_PHYS_TO_DMA) &&
+	    !dma_direct_set_offset(dev, 1ULL << 39, 0, SZ_4G)) {
+		KUNIT_EXPECT_EQ(test, failed_allocs(test, dev, data),
+				1 + IS_ENABLED(CONFIG_ZONE_DMA32) + IS_ENABLED(CONFIG_ZONE_DMA));
+		kfree(dev->dma_range_map);
+		dev->dma_range_map = NULL;
+	}
+	unregister_trace_mm_page_alloc(zone_of_first, NULL);
+	tracepoint_synchronize_unregister();
+}
+
+static unsigned int logged;
+
+static void count_logged(void *data, const char *text, size_t len)
+{
+	logged += current == zone_task && strnstr(text, "buffer is full", len) &&
+		  strnstr(text, "(sz: 512 bytes)", len);
+}
+
+static void failure_is_logged(struct kunit *test)
+{
+	struct device *dev = full_device(test, DMA_BIT_MASK(64));
+	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_4K, 1));
+	dma_addr_t quiet, loud;
+	unsigned int i;
+
+	dev->dma_io_tlb_mem->can_overflow = false;
+	if (register_trace_console(count_logged, NULL))
+		kunit_skip(test, "needs CONFIG_TRACEPOINTS");
+	zone_task = current;
+	logged = 0;
+	quiet = swiotlb_map(dev, data, 512, DMA_TO_DEVICE, DMA_ATTR_NO_WARN);
+	KUNIT_EXPECT_EQ(test, logged, 0);
+	/* After ten messages of this kind there is none for five seconds. */
+	for (i = 0; i < 2 && !logged; i++) {
+		msleep(i * 6000);
+		loud = swiotlb_map(dev, data, 512, DMA_TO_DEVICE, 0);
+	}
+	KUNIT_EXPECT_EQ(test, logged, 1);
+	unregister_trace_console(count_logged, NULL);
+	tracepoint_synchronize_unregister();
+	KUNIT_EXPECT_EQ(test, quiet, DMA_MAPPING_ERROR);
+	KUNIT_EXPECT_EQ(test, loud, DMA_MAPPING_ERROR);
 }
 
 static void segment_boundary_is_not_crossed(struct kunit *test)
@@ -983,9 +1061,11 @@ static void check_zone_limit(struct kunit *test, enum overflow_zone zone, u64 ma
 		      *other = full_device(test, DMA_BIT_MASK(64));
 	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_64K, 1));
 	atomic_long_t *charged = &swiotlb_overflow_limits.zones[zone].bytes;
+	atomic_long_t *below = &swiotlb_overflow_limits.zones[OVERFLOW_ZONE_DMA].bytes;
 	const long before = atomic_long_read(charged);
 	const u64 part = part_of_zone(memory_below(mask + 1)), elsewhere = part / 16;
 	enum swiotlb_overflow_failure why;
+	long before_below;
 	dma_addr_t addr;
 	u64 got[3];
 
@@ -999,6 +1079,7 @@ static void check_zone_limit(struct kunit *test, enum overflow_zone zone, u64 ma
 	KUNIT_ASSERT_FALSE(test, dma_mapping_error(greedy, addr));
 	KUNIT_EXPECT_EQ(test, atomic_long_read(charged), before + SZ_64K);
 
+	before_below = atomic_long_read(below);
 	got[0] = charge_all(greedy, zone, &why);
 	KUNIT_EXPECT_EQ(test, why, OVERFLOW_FAIL_SHARE);
 	KUNIT_EXPECT_LE(test, got[0], part / 2);
@@ -1010,6 +1091,12 @@ static void check_zone_limit(struct kunit *test, enum overflow_zone zone, u64 ma
 	KUNIT_EXPECT_GT(test, got[0] + got[1] + got[2], part / 2);
 	KUNIT_EXPECT_EQ(test, swiotlb_overflow_charge(other, OVERFLOW_ZONE_NORMAL, SZ_64K),
 			OVERFLOW_OK);
+	/* Memory of a zone below is part of it. */
+	if (zone == OVERFLOW_ZONE_DMA32 && IS_ENABLED(CONFIG_ZONE_DMA)) {
+		KUNIT_EXPECT_EQ(test, swiotlb_overflow_charge(other, OVERFLOW_ZONE_DMA, SZ_64K),
+				OVERFLOW_FAIL_ZONE);
+		KUNIT_EXPECT_EQ(test, atomic_long_read(below), before_below);
+	}
 
 	swiotlb_overflow_uncharge(other, OVERFLOW_ZONE_NORMAL, SZ_64K);
 	swiotlb_overflow_uncharge(greedy, OVERFLOW_ZONE_NORMAL, elsewhere);
@@ -1039,8 +1126,7 @@ static void zone_limit_is_enforced(struct kunit *test)
 		check_zone_limit(test, OVERFLOW_ZONE_DMA, dma);
 		checked++;
 	}
-	if (IS_ENABLED(CONFIG_ZONE_DMA32) && (!has_dma || dma < DMA_BIT_MASK(32)) &&
-	    zone_is_limit(memory_below(1ULL << 32))) {
+	if (IS_ENABLED(CONFIG_ZONE_DMA32) && zone_is_limit(memory_below(1ULL << 32))) {
 		check_zone_limit(test, OVERFLOW_ZONE_DMA32, DMA_BIT_MASK(32));
 		checked++;
 	}
@@ -1372,7 +1458,7 @@ static void map_and_unmap_in_hard_irq(struct kunit *test)
 	KUNIT_ASSERT_NOT_NULL(test, t);
 	t->dev = full_device(test, DMA_BIT_MASK(64));
 	t->data = virt_to_phys(swiotlb_test_buffer(test, SZ_64K, 1));
-	t->work = IRQ_WORK_INIT_HARD(map_in_interrupt);
+	t->work = IRQ_WORK_INIT(map_in_interrupt);
 	init_completion(&t->done);
 	irq_work_queue(&t->work);
 	wait_for_completion(&t->done);
@@ -1761,6 +1847,8 @@ static struct kunit_case overflow_test_cases[] = {
 	KUNIT_CASE(zone_follows_from_mask),
 	KUNIT_CASE(reserves_are_not_used),
 	KUNIT_CASE(unreachable_memory_fails),
+	KUNIT_CASE(every_zone_is_tried_once),
+	KUNIT_CASE(failure_is_logged),
 	KUNIT_CASE(pool_out_of_reach_still_maps),
 	KUNIT_CASE(segment_boundary_is_not_crossed),
 	KUNIT_CASE(excluded_pool_never_overflows),
