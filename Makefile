@@ -22,7 +22,7 @@ help:
 	@echo '               (PATCHES="swiotlb/* v7s/range")'
 	@echo 'make mutants   break each property on purpose and see that its test notices (MUTANTS="v7s/*")'
 	@echo 'make mutation  break every condition, operator, constant and statement of a part, one at a time (PART=swiotlb,'
-	@echo '               LINES="swiotlb_map:*")'
+	@echo '               MUTATIONS="swiotlb_map:*")'
 	@echo 'make regressions  take each fix out, and see that its test fails (FIX=v7s/range)'
 	@echo 'make litmus    run the litmus tests, and hold them against the code that they model'
 	@echo 'make torture   bounce buffers under load, every byte checked, with KCSAN too (DURATION=120)'

@@ -5,6 +5,7 @@ import contextlib
 import shutil
 import signal
 import sys
+import tempfile
 
 from harness import paths, ui
 from harness.runs import (bench, check, ddw, devices, kunit, litmus, mutants, mutation, regressions, run, shell, test,
@@ -52,6 +53,17 @@ COMMANDS = {
 }
 
 
+def check_folders():
+    """OUT= and CACHE= can be written to."""
+    for name, folder in (("OUT", paths.OUT), ("CACHE", paths.CACHE)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise ui.Failure(f"cannot write to {name}={folder}: {error.strerror}", f"give another {name}=") from error
+
+
 def check_base():
     """BASE= names one that there is."""
     known = sorted(path.parent.name for path in (paths.TOP / "bases").glob("*/base.toml"))
@@ -70,6 +82,7 @@ def main(arguments):
     function, folder = COMMANDS[arguments[0]]
     try:
         check_base()
+        check_folders()
         with ui.alone(folder) if folder else contextlib.nullcontext():
             return function()
     except ui.Failure as failure:

@@ -7,6 +7,7 @@ same bytes everywhere.  `user_env()` is for somebody's own tree: their identity 
 settings count there, only variables that would point git elsewhere are removed.
 """
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -40,6 +41,14 @@ STAT = ["--no-renames", "--diff-algorithm=myers", "--indent-heuristic", "--no-co
         "--no-textconv", "-O" + os.devnull]
 DIFF = ["-p", "--binary", "--full-index", "--unified=3", "--inter-hunk-context=0", "--src-prefix=a/",
         "--dst-prefix=b/", *STAT]
+
+
+INDEX = re.compile(rb"^index [0-9a-f]{40}\.\.[0-9a-f]{40}(?: [0-7]{6})?\n", re.M)     # no line of a hunk begins so
+
+
+def kept(diff):
+    """A diff as the repository keeps it: without the ids of blobs, in which changes that do not touch would conflict."""
+    return INDEX.sub(b"", diff)
 
 
 # What a user's repository can be in the middle of, by the file in .git that shows it.

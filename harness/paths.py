@@ -9,10 +9,10 @@ import os
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
-OUT = Path(os.environ.get("OUT") or TOP / "out").resolve()
+OUT = Path(os.environ.get("OUT") or TOP / "out").expanduser().resolve()
 CACHE = Path(os.environ.get("CACHE")
              or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dma-reach"
-             ).resolve()
+             ).expanduser().resolve()
 BASE = os.environ.get("BASE") or "6.1"
 
 

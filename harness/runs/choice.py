@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from harness import paths, ui
 from harness.runs import lanes
 
+SUITES = re.compile(r"\bstruct kunit_suite \w+ = \{\s*\.name = \"(\w+)\"")
 CASES = re.compile(r"\bKUNIT_CASE\w*\(\s*(\w+)")
 # What the user may choose with
-VARIABLES = ("LANES", "LANE", "PART", "SUITE", "CASE", "PATCHES", "MUTANTS", "FIX", "BREAKS", "DURATION", "TREE",
+VARIABLES = ("LANES", "LANE", "PART", "SUITE", "CASE", "PATCHES", "MUTANTS", "MUTATIONS", "FIX", "BREAKS", "DURATION", "TREE",
              "DEVICE", "SCENARIO")
 SHOWN = 200              # names in a message
 SOURCES = ("arch", "drivers", "kernel", "lib", "mm")        # folders that have tests
@@ -61,10 +62,13 @@ class Choice:
         return [(name, {name: count}) for name, count in chosen.items()]
 
 
-def cases(top):
-    """The names of all KUnit cases in the repository."""
-    return {name for folder in SOURCES for path in (top / folder).rglob("*.c")
-            for name in CASES.findall(path.read_text(encoding="utf-8"))}
+def cases(top, suite):
+    """The names of the KUnit cases of a suite, which has a file of its own."""
+    for path in (path for folder in SOURCES for path in (top / folder).rglob("*.c")):
+        text = path.read_text(encoding="utf-8")
+        if suite in SUITES.findall(text):
+            return set(CASES.findall(text))
+    return set()
 
 
 def words(parts):
@@ -84,7 +88,7 @@ def words(parts):
         raise ui.Failure(f"there is no suite {suite}", f"use one of {' '.join(parts)}")
     if part and suite and parts[suite] != part:
         raise ui.Failure(f"suite {suite} tests part {parts[suite]}, not {part}", "leave PART out")
-    if case and case.split(".")[1] not in cases(paths.TOP):
+    if case and case.split(".")[1] not in cases(paths.TOP, suite):
         raise ui.Failure(f"there is no KUnit case {case}", f"see the KUNIT_CASE lines of suite {suite}")
     return part, suite, case
 

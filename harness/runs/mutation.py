@@ -4,7 +4,7 @@ time, and see that its suites notice; see series/mutation.py. series/<part>/muta
 make no difference, and why.
 
 All mutants are in one kernel, and each boot is one of them. What the first lane does not notice goes on to the next:
-some mutants show only with KASAN, lockdep or another architecture. PART=swiotlb chooses the part, and LINES='swiotlb_map:*'
+some mutants show only with KASAN, lockdep or another architecture. PART=swiotlb chooses the part, and MUTATIONS='swiotlb_map:*'
 the mutants.
 """
 
@@ -76,6 +76,15 @@ def instrument(tree, plan, originals, drop):
             mutant.line += mutant.line > last
         (tree / path).write_text("\n".join(lines) + (SWITCHED if path == plan["switch"] else ""), encoding="utf-8")
     return where
+
+
+def possible(tree, plan):
+    """The names of all mutants, of which the compiler may refuse some."""
+    mutants = []
+    for file in plan["file"]:
+        mutation.rewrite((tree / file["path"]).read_text(encoding="utf-8"), file.get("functions"), file.get("skip", ()),
+                         mutants, set())
+    return [mutant.name for mutant in mutants]
 
 
 def refused(log, where):
@@ -159,6 +168,7 @@ def cmd_mutation():
     there = lanes_of(plan)
     kernels = list({lane.kernel.name: lane.kernel for lane in there}.values())
     steps, composed = loop.begin("mutation", 3, kbuild.packages([kernel.arch for kernel in kernels]), paths.tree_dir(USE))
+    matching("MUTATIONS", possible(paths.tree_dir(USE), plan), "mutant")
     try:
         with steps.step(f"build {', '.join(kernel.name for kernel in kernels)} with their mutants"):
             mutants, invalid = build(paths.tree_dir(USE), kernels, plan)
@@ -167,7 +177,7 @@ def cmd_mutation():
     stale, same = unknown(plan, mutants), set(equivalent(plan))
     if stale:
         raise ui.Failure(f"there is no mutant `{stale[0]}`", "take it out of mutation.toml, or write it as it is now")
-    names = set(matching("LINES", [mutant.name for mutant in mutants], "mutant")) - same
+    names = set(matching("MUTATIONS", [mutant.name for mutant in mutants], "mutant")) - same
     chosen = [mutant for mutant in mutants if mutant.name in names]
     with steps.step("boot without a mutant"):
         for lane in there:

@@ -15,7 +15,7 @@ from pathlib import Path
 from harness import git, paths
 from harness.series import diffs, maintainers, message
 from harness.series.compose import compose, prepare, told
-from harness.series.edit import (BASE, BRANCH, check_clean, edit_dir, mark, moved_on, opened, recorded_only,
+from harness.series.edit import (BASE, BRANCH, CLEAN, check_clean, edit_dir, mark, moved_on, opened, recorded_only,
                                  recorded_state)
 from harness.series.series import JUNK, KERNEL, NAME, Series, differing, write_files
 from harness.ui import Failure, say, short
@@ -62,7 +62,8 @@ def read_branch(repo, path, composed):
         raise Failure(f"{short(path)} stands on another release than bases/{composed.base.name}/base.toml",
                       f"move {short(path)} away, make edit, and git cherry-pick from there")
     if repo.try_("merge-base", "--is-ancestor", base, tip).returncode or base == tip:
-        raise Failure("the branch series has no commits on top of the tag base", "git rebase -i base, or make edit")
+        raise Failure("the branch series has no commits on top of the tag base",
+                      f"git -C {short(path)} reset --hard {CLEAN} takes back what is not absorbed")
     merge = repo.lines("rev-list", "--merges", f"{base}..{tip}")
     if merge:
         raise Failure(f"the branch series has a merge, {merge[0][:10]}", "git rebase base makes it a line")
@@ -130,7 +131,7 @@ def new_id(part, subject, taken):
 # -- what a commit changes -------------------------------------------------------------------
 
 
-def take_apart(repo, index, base_commit, taken, differences):
+def take_apart(repo, index, series, base_commit, taken, differences):
     """Sort what every commit changes into new files, changes to them, MAINTAINERS entries and hook; {title: entry}.
 
     `index` is the repository with another index, in which the new files grow commit by commit as the repository keeps
@@ -158,13 +159,15 @@ def take_apart(repo, index, base_commit, taken, differences):
                 hook[path] = entry
             else:
                 take_file(index, commit, path, entry, [part for part in active if part.path == path])
+                check_text(commit, path, entry and repo.blob(entry[1]))
                 if path not in owner:
                     check_place(commit, path, mode)
                     owner[path] = commit
         before, tree = tree, index.out("write-tree")
-        commit.edit = index.raw("diff-tree", *git.DIFF, "--diff-filter=a", before, tree)
+        commit.edit = git.kept(index.raw("diff-tree", *git.DIFF, "--diff-filter=a", before, tree))
+        check_needs(series, owner, commit)
         if hook:
-            commit.hook = repo.raw("diff-tree", *git.DIFF, commit.parent, *repo.trees(commit.parent, [hook]))
+            commit.hook = git.kept(repo.raw("diff-tree", *git.DIFF, commit.parent, *repo.trees(commit.parent, [hook])))
         commit.hook += b"".join(part.text for part in differences.get(commit.id, ()))
         if not (commit.hook or commit.edit or commit.titles or commit in owner.values()):
             raise Failure(f"{commit} changes nothing", "drop it")
@@ -172,6 +175,22 @@ def take_apart(repo, index, base_commit, taken, differences):
         line = index.out("ls-tree", tree, "--", path)
         commit.files[path] = (index.blob(line.split()[2]), line.startswith("100755")) if line else None
     return {title: text for title, (_, text) in entries.items()}
+
+
+def check_needs(series, owner, commit):
+    """A commit changes new files of its own part, and of those that its part needs."""
+    for part in diffs.parse(commit.edit):
+        theirs = owner[part.path].part
+        if theirs not in [found.name for found in series.closure([commit.part])]:
+            raise Failure(f"{commit} of part {commit.part} changes {part.path} of part {theirs}, which it does not need",
+                          f"say `Id: {theirs}/NAME` below the cut of its message, and move it before the parts that follow")
+
+
+def check_text(commit, path, data):
+    """What a mail cannot carry is no part of a patch."""
+    if data and (b"\0" in data or b"\r" in data):
+        raise Failure(f"{commit} has {path} with " + ("bytes that are no text" if b"\0" in data else "CR at line ends"),
+                      "git rebase -i base: write it as plain text")
 
 
 def check_place(commit, path, mode):
@@ -305,9 +324,12 @@ def cmd_absorb():
         reader = composed.base.repo.with_env(GIT_INDEX_FILE=f"{tmp}/index",
                                              GIT_ALTERNATE_OBJECT_DIRECTORIES=f'"{objects}"')
         index = reader.with_env(GIT_INDEX_FILE=f"{tmp}/new-files")
-        entries = take_apart(reader, index, composed.base_commit, taken, differences)
+        entries = take_apart(reader, index, series, composed.base_commit, taken, differences)
     changes = changes_of(series, taken, entries)
     if changes and recorded_state(repo)[1] != composed.digest:
+        if repo.resolve(BRANCH) == repo.resolve(CLEAN):
+            raise Failure(f"there is nothing to absorb: {short(path)} has no edits, and is older than the files",
+                          "make edit brings it up to date")
         raise Failure("the files of the series have changed since `make edit`; absorbing would undo that",
                       moved_on(repo, path))
     rehearse(composed, taken, changes)

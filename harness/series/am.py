@@ -126,15 +126,23 @@ def _check_collisions(tree, files):
 def _apply(repo, files, trees):
     """git am, which has to give these trees; if not, it is taken back."""
     tree, head = repo.cwd, repo.resolve("HEAD")
-    done = repo.try_("-c", "apply.ignoreWhitespace=no", "am", "-q", "--no-3way", "--no-scissors", "--no-keep-cr",
-                     "--whitespace=nowarn", *files)
-    made = [repo.resolve(commit + "^{tree}") for commit in repo.lines("rev-list", "--reverse", f"{head}..HEAD")]
-    if done.returncode or made != trees:
+
+    def take_back():
         repo.try_("am", "--abort")
         repo.try_("reset", "-q", "--hard", head)        # nothing that git knows had changes before
         if repo.resolve("HEAD") != head or repo.lines("status", "--porcelain", "--untracked-files=no"):
             raise Failure(f"git am failed and {tree} could not be brought back by itself",
                           f"git -C {tree} am --abort; git -C {tree} reset --hard {head[:12]}")
+    try:
+        done = repo.try_("-c", "apply.ignoreWhitespace=no", "am", "-q", "--no-3way", "--no-scissors", "--no-keep-cr",
+                         "--whitespace=nowarn", *files)
+    except (KeyboardInterrupt, SystemExit):
+        take_back()
+        say(f"git am was interrupted; it was taken back and {tree} is unchanged")
+        raise
+    made = [repo.resolve(commit + "^{tree}") for commit in repo.lines("rev-list", "--reverse", f"{head}..HEAD")]
+    if done.returncode or made != trees:
+        take_back()
         what = f"stopped ({git.complaint(done)[0]})" if done.returncode else "gave other files than expected"
         raise Failure(f"git am {what}; it was taken back and {tree} is unchanged",
                       "see whether git's settings or a hook of that tree object or change files")

@@ -65,7 +65,7 @@ def compose(series, base, release, parts=None):
             if i in series.hooks:
                 _check_hook(series, i)
                 _apply(repo, series.hook_path(i), series.hooks[i], release)
-                hooks[i] = repo.raw("diff-tree", *git.DIFF, middle, repo.out("write-tree"))
+                hooks[i] = git.kept(repo.raw("diff-tree", *git.DIFF, middle, repo.out("write-tree")))
             before, held = held, repo.staged()
             changes.append({path: held.get(path) for path in before | held if before.get(path) != held.get(path)})
             if not changes[-1]:
@@ -113,8 +113,9 @@ def _undo(series, repo):
             done = repo.apply(series.edits[i], "-R")
             if done.returncode:
                 raise Failure(f"series/{i}.patch is not contained in the files that it changes:\n  "
-                              + "\n  ".join(git.complaint(done)), "change new files through make edit, make absorb")
-            edits[i] = repo.raw("diff-tree", *git.DIFF, repo.out("write-tree"), after)
+                              + "\n  ".join(git.complaint(done)), "`git diff` shows what is in no commit: take it back with git checkout or git stash, and change new "
+                              "files through make edit, make absorb")
+            edits[i] = git.kept(repo.raw("diff-tree", *git.DIFF, repo.out("write-tree"), after))
         files[i] = {}
         for name in series.messages[i].files:
             entry = repo.out("ls-files", "-s", "--", name).split()
@@ -239,6 +240,10 @@ class Composed:
                       if any(commit.part == name for commit in self.commits)})
         return dict(sorted(found.items()))
 
+    def base_line(self):
+        """What the patches are for, in a cover letter."""
+        return f"Base: {self.base.package} {self.base.version} (Linux {self.base.kernel}), tree {self.base.tree}"
+
     def cover(self, name):
         """The cover letter of a part: series/<part>/cover.msg, the subjects and the diffstat."""
         path = self.series.dir / name / "cover.msg"
@@ -261,7 +266,7 @@ class Composed:
             "",
             body.strip("\n"),
             "",
-            f"{needs}Base: {self.base.package} {self.base.version} (Linux {self.base.kernel}), tree {self.base.tree}",
+            f"{needs}{self.base_line()}",
             "",
             f"{author} ({count}):",
             *(textwrap.fill(self.series.messages[commit.id].subject, WIDTH, initial_indent="  ",

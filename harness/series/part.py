@@ -20,6 +20,7 @@ from harness.ui import Failure, Steps, say, short
 
 PACKAGES = ["b4", "patch", "perl"]
 CLEAN = "refs/harness/clean"        # the branch as it was made
+MADE = "refs/harness/made"          # the branch as it is made anew
 
 
 def part_dir(base, part):
@@ -29,6 +30,8 @@ def part_dir(base, part):
 
 def sign_off(wanted):
     """The sign-off of the one who runs git here, if wanted; it is a statement that only a person can make."""
+    if wanted not in ("", "1"):
+        raise Failure(f"SIGNOFF={wanted} is neither 1 nor empty", "SIGNOFF=1 signs off, without it nothing is signed")
     if not wanted:
         return None
     who = git.Repo(paths.TOP, git.user_env()).try_("var", "GIT_COMMITTER_IDENT")
@@ -47,8 +50,24 @@ def check_renewable(repo, path, name):
     """A branch with somebody's work on it is not made again."""
     repo.check_idle()
     repo.check_committed("commit it and keep that tree under another name, or take it back")
-    if repo.resolve("HEAD") != repo.resolve(CLEAN) or repo.resolve(f"refs/heads/b4/{name}") != repo.resolve(CLEAN):
+    if repo.resolve(f"refs/heads/b4/{name}") != repo.resolve(CLEAN):
         raise Failure(f"{short(path)} has commits that `make part` did not make", "move it to another place first")
+    if repo.try_("symbolic-ref", "-q", "HEAD").stdout.decode().strip() != f"refs/heads/b4/{name}":
+        raise Failure(f"{short(path)} is not on its branch", f"git -C {short(path)} checkout b4/{name}")
+
+
+def renew(path, new, name):
+    """Put the branch of a new work tree into the one that there is, whose other branches and files stay."""
+    repo = git.own(path, GIT_DIR=path / ".git", GIT_WORK_TREE=path)
+    branch = f"refs/heads/b4/{name}"
+    repo.raw("fetch", "-q", new, f"+{branch}:{MADE}", "+refs/tags/base:refs/tags/base")
+    names = set(repo.raw("ls-tree", "-r", "-z", "--name-only", MADE).split(b"\0"))
+    lost = sorted(names & set(repo.raw("ls-files", "-z", "--others").split(b"\0")) - {b""})
+    if lost:
+        raise Failure(f"{short(path)} has files, not known to git, where the part has its own: {os.fsdecode(lost[0])}",
+                      "move them away")
+    repo.raw("update-ref", CLEAN, MADE)
+    repo.raw("reset", "-q", "--hard", MADE)
 
 
 def write_branch(repo, composed, name, signer=None):
@@ -72,7 +91,7 @@ def cover(composed, name):
     if needs:
         titles = [composed.series.parts[need].title for need in needs]
         text += f"\nThis applies on top of the series for {', '.join(titles)}.\n"
-    return text
+    return f"{text}\n{composed.base_line()}\n"
 
 
 def b4(path, env, *words):
@@ -95,6 +114,7 @@ def enroll(composed, path, name):
             encoding="utf-8")
         b4(path, env, "prep", "--enroll", "base")
         b4(path, env, "prep", "--edit-cover")
+        b4(path, env, "prep", "--set-prefixes", composed.base.name)
         b4(path, env, "prep", "--auto-to-cc")
 
 
@@ -103,7 +123,7 @@ def cmd_part():
     name = os.environ.get("PART", "")
     if not name:
         raise Failure("which part?", "make part PART=swiotlb")
-    signer = sign_off(os.environ.get("SIGNOFF"))
+    signer = sign_off(os.environ.get("SIGNOFF", ""))
     steps = Steps("part", 3)
     with steps.step("look for packages"):
         debian.ensure(PACKAGES)
@@ -122,8 +142,11 @@ def cmd_part():
     with steps.step("cover letter, To: and Cc:"):
         enroll(composed, new, name)
         repo.raw("update-ref", CLEAN, "HEAD")
-        shutil.rmtree(path, ignore_errors=True)
-        new.rename(path)
+        if path.exists():
+            renew(path, new, name)
+            shutil.rmtree(new, ignore_errors=True)
+        else:
+            new.rename(path)
     mine = [commit for commit in composed.commits if commit.part == name]
     say(f"{short(path)}: branch b4/{name}, {len(mine)} commits after the tag base")
     say(f"  cd {short(path)} && b4 prep --show-info && b4 send --reflect"

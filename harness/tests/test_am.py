@@ -212,6 +212,22 @@ class Am(Case):
             self.assertIn("other files than expected", self.refused(self.am, self.tree_dir))
         self.assertEqual(plain_git(self.tree_dir, "rev-parse", "HEAD"), head)
 
+    def test_interrupted_midway_is_taken_back(self):
+        self.user_tree()
+        real = git.Repo.try_
+
+        def interrupted(repo, *args, **keys):
+            if "am" in args and "--abort" not in args:
+                real(repo, "am", "-q", args[-1])
+                (Path(repo.cwd) / "kernel/foo.c").write_text("half\n")
+                raise KeyboardInterrupt
+            return real(repo, *args, **keys)
+        head = plain_git(self.tree_dir, "rev-parse", "HEAD")
+        with mock.patch.object(git.Repo, "try_", interrupted), self.assertRaises(KeyboardInterrupt):
+            self.quiet(lambda: self.am(self.tree_dir))
+        self.assertEqual(plain_git(self.tree_dir, "rev-parse", "HEAD"), head)
+        self.assertEqual(plain_git(self.tree_dir, "status", "--porcelain"), "")
+
     def test_worktree_of_another_repository(self):
         self.user_tree()
         plain_git(self.tree_dir, "worktree", "add", "-q", "--detach", str(self.tmp / "second"))

@@ -42,7 +42,8 @@ class Read(unittest.TestCase):
 
     def setUp(self):
         self.known = lanes.read(TEXT)
-        patch = mock.patch.object(choice, "cases", lambda top: {"kfence", "below_4g"})
+        there = {"slab": {"kfence", "below_4g"}, "torture": {"kfence"}, "swiotlb": {"search"}}
+        patch = mock.patch.object(choice, "cases", lambda top, suite: there[suite])
         patch.start()
         self.addCleanup(patch.stop)
 
@@ -105,6 +106,7 @@ class Read(unittest.TestCase):
                                 ("no suite slob", {"SUITE": "slob"}, {"CASE": "slob.kfence"}),
                                 ("of the form", {"CASE": "slab"}, {"CASE": "slab."}, {"CASE": "slab.*"}),
                                 ("no KUnit case", {"CASE": "slab.nothing"}),
+                                ("no KUnit case slab.search", {"CASE": "slab.search"}),
                                 ("not in SUITE", {"CASE": "slab.kfence", "SUITE": "swiotlb"}),
                                 ("tests part slab", {"PART": "swiotlb", "SUITE": "slab"}),
                                 ("no lane has", {"LANES": "slow", "SUITE": "slab"}, {"CASE": "torture.kfence"})):
@@ -118,9 +120,11 @@ class Cases(unittest.TestCase):
     """Names of cases are looked up in the sources."""
 
     def test_repository(self):
-        found = choice.cases(choice.paths.TOP)
-        self.assertIn("map_beyond_input_size_refused", found)       # KUNIT_CASE
-        self.assertIn("aligned_below_4g", found)            # KUNIT_CASE_PARAM
+        for suite, case in (("arm_v7s", "map_beyond_input_size_refused"),       # KUNIT_CASE
+                            ("swiotlb", "address_keeps_alignment")):            # KUNIT_CASE_PARAM
+            self.assertIn(case, choice.cases(choice.paths.TOP, suite))
+        self.assertNotIn("map_beyond_input_size_refused", choice.cases(choice.paths.TOP, "swiotlb"))
+        self.assertEqual(choice.cases(choice.paths.TOP, "nix"), set())
 
 
 class Matching(unittest.TestCase):

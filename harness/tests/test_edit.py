@@ -386,7 +386,7 @@ class Edit(Case):
         self.quiet(edit.cmd_edit)
         self.assertIn("Measured: 7", self.git("log", "-1", "--format=%B"))
         self.edit_file("series/foo/foo.msg", "Measured: 7", "Measured: 8")
-        self.refuses("have changed since `make edit`")
+        self.refuses("has no edits, and is older than the files", "make edit")
         self.quiet(edit.cmd_edit)
         self.before = snapshot(self.top)
         self.absorb()
@@ -426,7 +426,33 @@ class Edit(Case):
             self.refuses("not at a place for a kernel file")
             self.git("reset", "-q", "--hard", "HEAD^")
 
+    def test_file_of_a_part_that_is_not_needed(self):
+        for words in (("rm", "-q", "mm/reach.c"), None):
+            if words:
+                self.git(*words)
+            else:
+                self.write(**{"mm/reach.c": "int other;\n"})
+            self.git("commit", "-q", "-a", "-m", "mm: change reach")
+            self.refuses("changes mm/reach.c of part reach, which it does not need", "Id: reach/NAME")
+            self.git("reset", "-q", "--hard", "HEAD^")
+
+    def test_what_a_mail_cannot_carry(self):
+        for data in (b"int a;\r\n", b"\0\1"):
+            (self.tree_dir / "kernel/odd.c").write_bytes(data)
+            self.git("add", "-A")
+            self.git("commit", "-q", "-m", "kernel: odd")
+            self.refuses("(`kernel: odd`) has kernel/odd.c with ")
+            self.git("reset", "-q", "--hard", "HEAD^")
+
+    def test_reset_to_the_base(self):
+        self.git("reset", "-q", "--hard", "base")
+        said = self.refused(absorb.cmd_absorb)
+        self.git(*said.split("to do: git -C ")[1].split()[1:4])
+        self.absorb()
+
     def test_deleted_and_brought_again(self):
+        self.foo_needs_reach()
+        self.quiet(edit.cmd_edit)
         for path, text in (("mm/reach.c", "int again;\n"), ("mm/old.c", "int again;\n")):
             self.git("rm", "-q", path)
             self.git("commit", "-q", "-m", "mm: drop")

@@ -74,6 +74,16 @@ class Main(unittest.TestCase):
             self.assertEqual(self.status(ran, folder=None), 0)
         self.assertEqual(self.status(ran, folder=paths.OUT), 0)
 
+    def test_folders_that_cannot_be_written(self):
+        for name in ("OUT", "CACHE"):
+            with tempfile.NamedTemporaryFile() as file, mock.patch.object(paths, name, Path(file.name) / "in"):
+                self.assertEqual(self.status(lambda: 0), 1)
+            self.assertIn(f"cannot write to {name}=", self.err)
+
+    def test_output_within_a_repository_is_ignored(self):
+        self.status(lambda: 0, paths.OUT)
+        self.assertEqual((paths.OUT / ".gitignore").read_text(), "*\n")
+
     def test_unknown_base(self):
         self.patch(mock.patch.object(paths, "BASE", "2.4"))
         ran = mock.Mock()

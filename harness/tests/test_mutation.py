@@ -12,7 +12,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from harness import paths, report, ui
+from harness import paths, ui
 from harness.runs import lanes, loop, mutation as runs
 from harness.series import mutation
 from harness.tests.test_mutants import boot
@@ -258,9 +258,10 @@ class Verdict(unittest.TestCase):
         out = io.StringIO()
         with mock.patch.object(runs, "plan_of", return_value=plan), mock.patch.object(lanes, "load", return_value={"a": LANE}), \
                 mock.patch.object(loop, "begin", return_value=(ui.Steps("m", 5), composed)), \
-                mock.patch.object(runs, "build", return_value=(mutants, 0)), \
+                mock.patch.object(runs, "possible", return_value=[f"f: m{number}" for number in outcomes]), \
+                mock.patch.object(runs, "build", return_value=(mutants, 0)) as self.build, \
                 mock.patch.object(runs, "passes", side_effect=lambda lane, plan, mutant: outcomes[mutant.number]), \
-                mock.patch.dict(os.environ, LINES=lines), contextlib.redirect_stdout(out):
+                mock.patch.dict(os.environ, MUTATIONS=lines), contextlib.redirect_stdout(out):
             status = runs.cmd_mutation()
         composed.checkout.assert_called()       # the work tree is left as the series is
         return status, out.getvalue()
@@ -287,6 +288,17 @@ class Verdict(unittest.TestCase):
     def test_stale_equivalent(self):
         with self.assertRaisesRegex(ui.Failure, "f: m9"):
             self.command({0: True, 1: False}, {**PLAN, "equivalent": [{"why": "so", "mutants": ["f: m9"]}]})
+
+    def test_none_is_chosen(self):
+        with self.assertRaisesRegex(ui.Failure, "no mutant g"):
+            self.command({0: True, 1: False}, lines="g:*")
+        self.build.assert_not_called()
+
+    def test_possible(self):
+        with tempfile.TemporaryDirectory() as tmp:
+            (Path(tmp) / "a.c").write_text("int f(int a)\n{\n\tif (a)\n\t\treturn 1;\n\treturn 0;\n}\n")
+            names = runs.possible(Path(tmp), {"file": [{"path": "a.c"}]})
+        self.assertIn("f: a is never true", names)
 
     def test_chosen(self):
         status, out = self.command({0: True, 1: False, 2: True}, lines="f:*m1")

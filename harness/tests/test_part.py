@@ -38,9 +38,10 @@ class Part(Case):
 
     def test_cover_says_what_it_stands_on(self):
         composed = self.prepared("foo")
+        base = f"Base: linux-source-6.1 6.1.192-2 (Linux 6.1.192), tree {composed.base.tree}\n"
         self.assertEqual(part.cover(composed, "foo"), "foo: return more\n\nThis is why.\n\n"
-                                                      "This applies on top of the series for reach.\n")
-        self.assertEqual(part.cover(composed, "reach"), "mm: reach memory\n\nThis is why.\n")
+                                                      f"This applies on top of the series for reach.\n\n{base}")
+        self.assertEqual(part.cover(composed, "reach"), f"mm: reach memory\n\nThis is why.\n\n{base}")
 
     def test_part_has_to_be_named(self):
         for name, said in (("", "which part?"), ("nix", "there is no part nix")):
@@ -60,6 +61,8 @@ class Part(Case):
         self.assertNotIn("Signed-off-by", repo.out("log", "--format=%B", "base"))
         self.assertEqual(part.signed("x: y\n\nFixes: 1\n", signer), f"x: y\n\nFixes: 1\n{signer}\n")
         self.assertIsNone(part.sign_off(""))
+        for word in ("0", "no", "yes"):
+            self.assertIn(f"SIGNOFF={word} is neither", self.refused(lambda word=word: part.sign_off(word)))
 
     def test_work_on_a_branch_is_not_lost(self):
         """Made twice: in place of the first one only as long as nobody has changed it."""
@@ -75,6 +78,40 @@ class Part(Case):
         plain_git(path, "commit", "-q", "-a", "-m", "mine")
         self.assertIn("has commits that `make part` did not make", self.refused(made))
         self.assertEqual((path / "kernel/foo.c").read_text(), "int mine;\n")
+
+    def test_everything_else_in_the_tree_stays(self):
+        """Another branch, a stash, a setting and a file that git ignores; but no file in the place of one of the part."""
+        def made():
+            with mock.patch.dict(os.environ, {"PART": "foo"}), mock.patch.object(part.debian, "ensure"), \
+                    mock.patch.object(part, "enroll"):
+                part.cmd_part()
+        path = part.part_dir("6.1", "foo")
+        self.quiet(made)
+        plain_git(path, "switch", "-q", "-c", "mine")
+        (path / "kernel/foo.c").write_text("int mine;\n")
+        plain_git(path, "commit", "-q", "-a", "-m", "mine")
+        self.assertIn("is not on its branch", self.refused(made))
+        plain_git(path, "checkout", "-q", "b4/foo")
+        (path / "kernel/foo.c").write_text("int later;\n")
+        plain_git(path, "stash", "-q")
+        plain_git(path, "config", "user.name", "Me")
+        (path / ".git/info/exclude").write_text("notes\n")
+        (path / "notes").write_text("mine\n")
+        before = plain_git(path, "rev-parse", "b4/foo")
+        self.edit_file("series/foo/foo.msg", "so.\n", "so indeed.\n")
+        self.quiet(made)
+        self.assertNotEqual(plain_git(path, "rev-parse", "b4/foo"), before)
+        self.assertIn("so indeed.", plain_git(path, "log", "-1", "--format=%B"))
+        self.assertEqual(plain_git(path, "log", "-1", "--format=%s", "mine").strip(), "mine")
+        self.assertEqual(plain_git(path, "stash", "list").count("stash@"), 1)
+        self.assertEqual(plain_git(path, "config", "user.name").strip(), "Me")
+        self.assertEqual((path / "notes").read_text(), "mine\n")
+        self.quiet(made)                                # and again
+        plain_git(path, "rm", "-q", "--cached", "kernel/foo.c")
+        plain_git(path, "commit", "-q", "-m", "without")
+        plain_git(path, "update-ref", part.CLEAN, "HEAD")
+        (path / ".git/info/exclude").write_text("foo.c\nnotes\n")
+        self.assertIn("not known to git, where the part has its own: kernel/foo.c", self.refused(made))
 
     def test_other_folder_is_left_alone(self):
         path = part.part_dir("6.1", "foo")

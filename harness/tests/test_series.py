@@ -197,8 +197,7 @@ class Patches(Case):
 
     def test_hooks_get_their_canonical_form(self):
         hook = (self.top / "series/foo/6.1/foo.patch").read_text()
-        blob = self.quiet(compose.prepare).base.repo.resolve(f"{self.tree}:kernel/foo.c")
-        self.assertIn(f"index {blob}..", hook)
+        self.assertTrue(hook.startswith("diff --git a/kernel/foo.c b/kernel/foo.c\n--- a/kernel/foo.c\n"))
 
     def test_second_run_writes_nothing(self):
         before = {p: p.stat().st_mtime_ns for p in self.top.rglob("*")}
@@ -313,7 +312,7 @@ class Evolution(Case):
         prepared = self.quiet(compose.prepare)
         blobs = [prepared.base.repo.blob(f"{commit.commit}:mm/reach.c") for commit in prepared.commits]
         self.assertEqual([b"return 9" in blob for blob in blobs], [True, False, False])
-        self.assertIn("index ", (self.top / "series/reach/docs.patch").read_text())
+        self.assertEqual((self.top / "series/reach/docs.patch").read_text(), self.EDIT)
 
     def test_edit_that_the_file_does_not_contain(self):
         write(self.top, {"series/reach/docs.patch": self.EDIT.replace("+\treturn 0", "+\treturn 5")})
