@@ -48,6 +48,7 @@ struct swiotlb_overflow_limits swiotlb_overflow_limits;
 static u64 zone_memory[OVERFLOW_ZONES] __ro_after_init = {
 	[0 ... OVERFLOW_ZONES - 1] = U64_MAX,
 };
+
 static unsigned long default_cap __ro_after_init;
 
 /* Keeps the limits consistent with each other if they are set concurrently. */
@@ -85,8 +86,8 @@ static void uncharge_zone(struct device *dev, enum overflow_zone zone, size_t by
 }
 
 /* Charges a DMA zone: the device's share of it, and all of it. */
-static enum swiotlb_overflow_failure charge_zone(struct device *dev, enum overflow_zone zone,
-						 size_t bytes)
+static __always_inline enum swiotlb_overflow_failure
+charge_zone(struct device *dev, enum overflow_zone zone, size_t bytes)
 {
 	struct swiotlb_overflow_zone *z = &swiotlb_overflow_limits.zones[zone];
 
@@ -100,29 +101,38 @@ static enum swiotlb_overflow_failure charge_zone(struct device *dev, enum overfl
 }
 
 /*
- * Charges a DMA zone and those above, whose limits include it. On arm64, where ZONE_DMA has all of
- * the lowest 4 GB, ZONE_DMA32 is the same memory.
+ * ZONE_DMA is part of what ZONE_DMA32 is limited to. On arm64, where it usually has all of the
+ * lowest 4 GB, both are the same memory.
  */
+static noinline enum swiotlb_overflow_failure charge_lowest(struct device *dev, size_t bytes)
+{
+	enum swiotlb_overflow_failure why = charge_zone(dev, OVERFLOW_ZONE_DMA, bytes);
+
+	if (why != OVERFLOW_OK)
+		return why;
+	why = charge_zone(dev, OVERFLOW_ZONE_DMA32, bytes);
+	if (why != OVERFLOW_OK)
+		uncharge_zone(dev, OVERFLOW_ZONE_DMA, bytes);
+	return why;
+}
+
 static enum swiotlb_overflow_failure charge_zones(struct device *dev, enum overflow_zone zone,
 						  size_t bytes)
 {
-	enum swiotlb_overflow_failure why = OVERFLOW_OK;
-	enum overflow_zone z;
-
-	for (z = zone; z > OVERFLOW_ZONE_NORMAL; z--) {
-		why = charge_zone(dev, z, bytes);
-		if (why != OVERFLOW_OK)
-			break;
-	}
-	for (; why != OVERFLOW_OK && z < zone; z++)
-		uncharge_zone(dev, z + 1, bytes);
-	return why;
+	if (zone == OVERFLOW_ZONE_NORMAL)
+		return OVERFLOW_OK;
+	if (zone == OVERFLOW_ZONE_DMA)
+		return charge_lowest(dev, bytes);
+	return charge_zone(dev, OVERFLOW_ZONE_DMA32, bytes);
 }
 
 static void uncharge_zones(struct device *dev, enum overflow_zone zone, size_t bytes)
 {
-	for (; zone > OVERFLOW_ZONE_NORMAL; zone--)
-		uncharge_zone(dev, zone, bytes);
+	if (zone == OVERFLOW_ZONE_NORMAL)
+		return;
+	if (zone == OVERFLOW_ZONE_DMA)
+		uncharge_zone(dev, OVERFLOW_ZONE_DMA, bytes);
+	uncharge_zone(dev, OVERFLOW_ZONE_DMA32, bytes);
 }
 
 /**
