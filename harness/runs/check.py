@@ -205,10 +205,12 @@ class Check:
         return result
 
     def tools(self, patch, files):
-        """A touched program below tools/ builds by its own Makefile."""
+        """A touched program below tools/ builds by its own Makefile; modules of a selftest are built by what boots them."""
         for path in files:
             folder, _, name = path.rpartition("/")
-            if path.startswith("tools/") and name.endswith(".c") and (self.tree / folder / "Makefile").exists():
+            makefile = self.tree / folder / "Makefile"
+            if path.startswith("tools/") and name.endswith(".c") and makefile.exists() \
+                    and f"obj-m := {name[:-2]}.o" not in makefile.read_text(encoding="utf-8").splitlines():
                 status, text, log = self.tool(f"{builds.file_name(patch)}.tools", ["make", "-C", folder, name[:-2]])
                 if status:
                     self.fail(f"{patch}: {path} does not build: {ui.first_error(text)}", log)

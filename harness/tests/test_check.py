@@ -303,6 +303,9 @@ class Patch(unittest.TestCase):
         self.status = 1
         self.quiet(self.check.tools, "mm/a", ["tools/testing/x/t.c"])
         self.assertEqual(len(self.check.failures), 1)
+        (folder / "Makefile").write_text("obj-m := probe.o\n")
+        self.quiet(self.check.tools, "mm/a", ["tools/testing/x/probe.c"])       # a module
+        self.assertEqual(len(self.check.failures), 1)
 
     def test_scripts(self):
         with mock.patch.object(check, "repository_files", lambda: ["harness/run", "harness/ui.py"]):
