@@ -88,7 +88,8 @@ class Pulse:
 def alone(folder):
     """Commands take turns that share the work trees and builds in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / ".gitignore").write_text("*\n", encoding="ascii")        # OUT= may be within a repository
+    if not (folder / ".gitignore").exists():            # OUT= may be within a repository
+        (folder / ".gitignore").write_text("*\n", encoding="ascii")
     with open(folder / ".lock", "w", encoding="ascii") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -50,7 +50,7 @@ def check_renewable(repo, path, name):
     """A branch with somebody's work on it is not made again."""
     repo.check_idle()
     repo.check_committed("commit it and keep that tree under another name, or take it back")
-    if repo.resolve(f"refs/heads/b4/{name}") != repo.resolve(CLEAN):
+    if repo.resolve(f"refs/heads/b4/{name}") not in (repo.resolve(CLEAN), repo.resolve(MADE)):
         raise Failure(f"{short(path)} has commits that `make part` did not make", "move it to another place first")
     if repo.try_("symbolic-ref", "-q", "HEAD").stdout.decode().strip() != f"refs/heads/b4/{name}":
         raise Failure(f"{short(path)} is not on its branch", f"git -C {short(path)} checkout b4/{name}")
@@ -66,8 +66,8 @@ def renew(path, new, name):
     if lost:
         raise Failure(f"{short(path)} has files, not known to git, where the part has its own: {os.fsdecode(lost[0])}",
                       "move them away")
-    repo.raw("update-ref", CLEAN, MADE)
     repo.raw("reset", "-q", "--hard", MADE)
+    repo.raw("update-ref", CLEAN, MADE)
 
 
 def write_branch(repo, composed, name, signer=None):
