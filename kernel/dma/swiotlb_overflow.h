@@ -144,7 +144,8 @@ extern const char * const swiotlb_overflow_failure_names[OVERFLOW_FAILURES];
 
 /**
  * struct swiotlb_overflow_zone - limits on transient buffers of a zone
- * @bytes:		bytes in use by all devices, except in OVERFLOW_ZONE_NORMAL
+ * @bytes:		bytes in use by all devices in this zone and those below, except in
+ *			OVERFLOW_ZONE_NORMAL
  * @cap:		limit on @bytes
  * @device_cap:		limit on the bytes of a device in this zone
  */

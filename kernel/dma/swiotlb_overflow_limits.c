@@ -85,7 +85,10 @@ static void uncharge_zone(struct device *dev, enum overflow_zone zone, size_t by
 	atomic_long_sub(bytes, &dev->dma_overflow_zone_bytes[zone - 1]);
 }
 
-/* Charges a DMA zone: the device's share of it, and all of it. */
+/*
+ * Charges a DMA zone: the device's share of it, and all of it. Inline, because a device that reaches
+ * 32 bits charges ZONE_DMA32 with each buffer, and the compiler would call a function for it.
+ */
 static __always_inline enum swiotlb_overflow_failure
 charge_zone(struct device *dev, enum overflow_zone zone, size_t bytes)
 {
@@ -102,7 +105,7 @@ charge_zone(struct device *dev, enum overflow_zone zone, size_t bytes)
 
 /*
  * ZONE_DMA is part of what ZONE_DMA32 is limited to. On arm64, where it usually has all of the
- * lowest 4 GB, both are the same memory.
+ * lowest 4 GB, both are the same memory. Not inline, to keep the way of the others short.
  */
 static noinline enum swiotlb_overflow_failure charge_lowest(struct device *dev, size_t bytes)
 {

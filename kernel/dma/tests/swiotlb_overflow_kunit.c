@@ -661,7 +661,7 @@ static void failure_is_logged(struct kunit *test)
 {
 	struct device *dev = full_device(test, DMA_BIT_MASK(64));
 	phys_addr_t data = virt_to_phys(swiotlb_test_buffer(test, SZ_4K, 1));
-	dma_addr_t quiet, loud;
+	dma_addr_t quiet, loud = 0;
 	unsigned int i;
 
 	dev->dma_io_tlb_mem->can_overflow = false;
@@ -956,7 +956,7 @@ static void refused_charge_leaves_nothing(struct kunit *test)
 	const long before = atomic_long_read(charged);
 
 	if (swiotlb_overflow_limits.zones[zone].device_cap < SZ_1M)
-		kunit_skip(test, "needs a DMA zone");
+		kunit_skip(test, "needs 8 MB in a DMA zone");
 	set_limits(test, test_bytes() + SZ_64K, 100);
 	KUNIT_EXPECT_EQ(test, swiotlb_overflow_charge(other, OVERFLOW_ZONE_NORMAL, SZ_64K),
 			OVERFLOW_OK);
