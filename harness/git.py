@@ -47,7 +47,7 @@ INDEX = re.compile(rb"^index [0-9a-f]{40}\.\.[0-9a-f]{40}(?: [0-7]{6})?\n", re.M
 
 
 def kept(diff):
-    """A diff as the repository keeps it: without the ids of blobs, in which changes that do not touch would conflict."""
+    """A diff as the repository keeps it: without the ids of blobs, which conflict where no line does."""
     return INDEX.sub(b"", diff)
 
 

@@ -205,7 +205,7 @@ class Check:
         return result
 
     def tools(self, patch, files):
-        """A touched program below tools/ builds by its own Makefile; modules of a selftest are built by what boots them."""
+        """A touched program below tools/ builds by its own Makefile; `make ddw` builds the module that it boots."""
         for path in files:
             folder, _, name = path.rpartition("/")
             makefile = self.tree / folder / "Makefile"

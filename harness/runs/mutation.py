@@ -4,8 +4,8 @@ time, and see that its suites notice; see series/mutation.py. series/<part>/muta
 make no difference, and why.
 
 All mutants are in one kernel, and each boot is one of them. What the first lane does not notice goes on to the next:
-some mutants show only with KASAN, lockdep or another architecture. PART=swiotlb chooses the part, and MUTATIONS='swiotlb_map:*'
-the mutants.
+some mutants show only with KASAN, lockdep or another architecture. PART=swiotlb chooses the part, and
+MUTATIONS='swiotlb_map:*' the mutants.
 """
 
 import concurrent.futures
@@ -22,7 +22,7 @@ from harness.source import kbuild
 
 USE = "mutation"
 TIMEOUT = 120           # seconds; the suites take a few, and a mutant may well hang
-QUIET = 30              # seconds without a line; the longest case takes one
+QUIET = 30              # seconds without a line; no case is silent for half of it
 # Two guests at once whose CPUs are threads of their own spend most of their time in waiting for each other. In one
 # thread, QEMU goes on to the next CPU when one says that it waits; 32-bit Arm and POWER do not.
 ONE_THREAD = {"arm64": ["-accel tcg,thread=single"], "x86_64": ["-accel tcg,thread=single"]}
@@ -148,9 +148,9 @@ def equivalent(plan):
     return [name for group in plan["equivalent"] for name in group["mutants"]]
 
 
-def unknown(plan, mutants):
-    """Names in the list of equivalent mutants that no mutant has."""
-    return sorted(set(equivalent(plan)) - {mutant.name for mutant in mutants})
+def unknown(plan, names):
+    """Those in the list of equivalent mutants that no mutant has."""
+    return sorted(set(equivalent(plan)) - set(names))
 
 
 def lanes_of(plan):
@@ -168,15 +168,17 @@ def cmd_mutation():
     there = lanes_of(plan)
     kernels = list({lane.kernel.name: lane.kernel for lane in there}.values())
     steps, composed = loop.begin("mutation", 3, kbuild.packages([kernel.arch for kernel in kernels]), paths.tree_dir(USE))
-    matching("MUTATIONS", possible(paths.tree_dir(USE), plan), "mutant")
+    every = possible(paths.tree_dir(USE), plan)
+    matching("MUTATIONS", every, "mutant")
+    if unknown(plan, every):
+        raise ui.Failure(f"there is no mutant `{unknown(plan, every)[0]}`",
+                         "take it out of mutation.toml, or write it as it is now")
     try:
         with steps.step(f"build {', '.join(kernel.name for kernel in kernels)} with their mutants"):
             mutants, invalid = build(paths.tree_dir(USE), kernels, plan)
     finally:
         composed.checkout(composed.tip, paths.tree_dir(USE))
-    stale, same = unknown(plan, mutants), set(equivalent(plan))
-    if stale:
-        raise ui.Failure(f"there is no mutant `{stale[0]}`", "take it out of mutation.toml, or write it as it is now")
+    same = set(equivalent(plan))
     names = set(matching("MUTATIONS", [mutant.name for mutant in mutants], "mutant")) - same
     chosen = [mutant for mutant in mutants if mutant.name in names]
     with steps.step("boot without a mutant"):

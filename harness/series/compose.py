@@ -113,8 +113,9 @@ def _undo(series, repo):
             done = repo.apply(series.edits[i], "-R")
             if done.returncode:
                 raise Failure(f"series/{i}.patch is not contained in the files that it changes:\n  "
-                              + "\n  ".join(git.complaint(done)), "`git diff` shows what is in no commit: take it back with git checkout or git stash, and change new "
-                              "files through make edit, make absorb")
+                              + "\n  ".join(git.complaint(done)),
+                              "`git diff` shows what is in no commit: take it back with git checkout or git stash, "
+                              "and change new files through make edit, make absorb")
             edits[i] = git.kept(repo.raw("diff-tree", *git.DIFF, repo.out("write-tree"), after))
         files[i] = {}
         for name in series.messages[i].files:

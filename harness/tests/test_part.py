@@ -30,6 +30,13 @@ class Part(Case):
         self.assertEqual(repo.resolve("b4/foo^{tree}"), composed.commits[-1].tree)
         self.assertEqual((self.tmp / "tree/kernel/foo.c").read_text(), "int foo(void)\n{\n\treturn 2;\n}\n")
 
+    @staticmethod
+    def make():
+        """make part PART=foo, without b4."""
+        with mock.patch.dict(os.environ, {"PART": "foo"}), mock.patch.object(part.debian, "ensure"), \
+                mock.patch.object(part, "enroll"):
+            part.cmd_part()
+
     def test_notes_go_below_the_cut_of_the_parts_own_mails(self):
         _, repo = self.branch("foo")
         self.assertEqual(repo.out("log", "-1", "--format=%B", "b4/foo"),
@@ -66,31 +73,23 @@ class Part(Case):
 
     def test_work_on_a_branch_is_not_lost(self):
         """Made twice: in place of the first one only as long as nobody has changed it."""
-        def made():
-            with mock.patch.dict(os.environ, {"PART": "foo"}), mock.patch.object(part.debian, "ensure"), \
-                    mock.patch.object(part, "enroll"):
-                part.cmd_part()
         path = part.part_dir("6.1", "foo")
-        self.quiet(made)
-        self.quiet(made)
+        self.quiet(self.make)
+        self.quiet(self.make)
         (path / "kernel/foo.c").write_text("int mine;\n")
-        self.assertIn("in no commit: kernel/foo.c", self.refused(made))
+        self.assertIn("in no commit: kernel/foo.c", self.refused(self.make))
         plain_git(path, "commit", "-q", "-a", "-m", "mine")
-        self.assertIn("has commits that `make part` did not make", self.refused(made))
+        self.assertIn("has commits that `make part` did not make", self.refused(self.make))
         self.assertEqual((path / "kernel/foo.c").read_text(), "int mine;\n")
 
     def test_everything_else_in_the_tree_stays(self):
         """Another branch, a stash, a setting and a file that git ignores; but no file in the place of one of the part."""
-        def made():
-            with mock.patch.dict(os.environ, {"PART": "foo"}), mock.patch.object(part.debian, "ensure"), \
-                    mock.patch.object(part, "enroll"):
-                part.cmd_part()
         path = part.part_dir("6.1", "foo")
-        self.quiet(made)
+        self.quiet(self.make)
         plain_git(path, "switch", "-q", "-c", "mine")
         (path / "kernel/foo.c").write_text("int mine;\n")
         plain_git(path, "commit", "-q", "-a", "-m", "mine")
-        self.assertIn("is not on its branch", self.refused(made))
+        self.assertIn("is not on its branch", self.refused(self.make))
         plain_git(path, "checkout", "-q", "b4/foo")
         (path / "kernel/foo.c").write_text("int later;\n")
         plain_git(path, "stash", "-q")
@@ -99,19 +98,19 @@ class Part(Case):
         (path / "notes").write_text("mine\n")
         before = plain_git(path, "rev-parse", "b4/foo")
         self.edit_file("series/foo/foo.msg", "so.\n", "so indeed.\n")
-        self.quiet(made)
+        self.quiet(self.make)
         self.assertNotEqual(plain_git(path, "rev-parse", "b4/foo"), before)
         self.assertIn("so indeed.", plain_git(path, "log", "-1", "--format=%B"))
         self.assertEqual(plain_git(path, "log", "-1", "--format=%s", "mine").strip(), "mine")
         self.assertEqual(plain_git(path, "stash", "list").count("stash@"), 1)
         self.assertEqual(plain_git(path, "config", "user.name").strip(), "Me")
         self.assertEqual((path / "notes").read_text(), "mine\n")
-        self.quiet(made)                                # and again
+        self.quiet(self.make)                                # and again
         plain_git(path, "rm", "-q", "--cached", "kernel/foo.c")
         plain_git(path, "commit", "-q", "-m", "without")
         plain_git(path, "update-ref", part.CLEAN, "HEAD")
         (path / ".git/info/exclude").write_text("foo.c\nnotes\n")
-        self.assertIn("not known to git, where the part has its own: kernel/foo.c", self.refused(made))
+        self.assertIn("not known to git, where the part has its own: kernel/foo.c", self.refused(self.make))
 
     def test_other_folder_is_left_alone(self):
         path = part.part_dir("6.1", "foo")
