@@ -410,7 +410,7 @@ phys_addr_t swiotlb_overflow_map(struct device *dev, phys_addr_t orig_addr, size
 	this_cpu_inc(swiotlb_overflow_stats.mapped);
 	/* A console may map with its own lock held. */
 	printk_deferred_once(KERN_INFO
-			     pr_fmt("pool of %lu slots full or out of reach, first buffer for %s\n"),
+			     pr_fmt("pool of %lu slots full or out of reach, first buffer: %s\n"),
 			     dev->dma_io_tlb_mem->nslabs, dev_name(dev));
 	trace_swiotlb_overflow_alloc(dev, buf->start, mapping_size, buf->memory);
 	return buf->start;

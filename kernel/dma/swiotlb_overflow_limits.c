@@ -86,8 +86,8 @@ static void uncharge_zone(struct device *dev, enum overflow_zone zone, size_t by
 }
 
 /*
- * Charges a DMA zone: the device's share of it, and all of it. Inline, because a device that reaches
- * 32 bits charges ZONE_DMA32 with each buffer, and the compiler would call a function for it.
+ * Charges a DMA zone: the device's share of it, and all of it. Inline, because a device that
+ * reaches 32 bits charges ZONE_DMA32 with each buffer, and the compiler would call a function.
  */
 static __always_inline enum swiotlb_overflow_failure
 charge_zone(struct device *dev, enum overflow_zone zone, size_t bytes)
