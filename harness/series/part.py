@@ -2,9 +2,10 @@
 """make part PART=swiotlb: a git branch of one part, ready for `b4 send`.
 
 OUT/part/<base>/<part> is a git work tree.  Its branch b4/<part> holds the part's commits on top of what it needs
-(the tag `base`), the part's cover letter in b4's first commit, To: and Cc: as the tree's get_maintainer.pl has them,
-and below the cut of each mail what was tested and measured.  SIGNOFF=1 adds the sign-off of the one who calls it to
-each message; git rebase --signoff would put it below the cut.
+(the branch `base`), and below the cut of each mail what was tested and measured.  The part's cover letter, with To:
+and Cc: as the tree's get_maintainer.pl has them, is the branch's description, where b4 keeps it apart from the
+commits: those that it has sent stay those that were made here, and can be made anew for the next version.  SIGNOFF=1
+adds the sign-off of the one who calls it to each message; git rebase --signoff would put it below the cut.
 """
 import os
 import re
@@ -21,6 +22,7 @@ from harness.ui import Failure, Steps, say, short
 PACKAGES = ["b4", "patch", "perl"]
 CLEAN = "refs/harness/clean"        # the branch as it was made
 MADE = "refs/harness/made"          # the branch as it is made anew
+COVER = "harness.cover"             # git's configuration: the cover letter as it was made
 
 
 def part_dir(base, part):
@@ -56,30 +58,62 @@ def check_renewable(repo, path, name):
         raise Failure(f"{short(path)} is not on its branch", f"git -C {short(path)} checkout b4/{name}")
 
 
+def setting(repo, key):
+    """A repository's own value of a key of git's configuration, or an empty one."""
+    return repo.try_("config", "--local", key).stdout.decode().rstrip("\n")
+
+
+def renew_cover(repo, new, key):
+    """Put a new cover letter in the place of the last one; what stands after that, such as b4's list of changes, stays.
+
+    The number of the version, and what was sent of those before, b4 has in a key of its own, which nobody touches.
+    """
+    old = setting(repo, key)
+    made = next((text for text in (new, setting(repo, COVER)) if text and old.startswith(text)), None)
+    if made is None:
+        say(f"  the cover letter in {short(repo.cwd)} was edited, and stays; git config {COVER} shows the new one")
+    else:
+        repo.raw("config", key, new + old[len(made):])
+    repo.raw("config", COVER, new)
+
+
 def renew(path, new, name):
     """Put the branch of a new work tree into the one that there is, whose other branches and files stay."""
     repo = git.own(path, GIT_DIR=path / ".git", GIT_WORK_TREE=path)
     branch = f"refs/heads/b4/{name}"
-    repo.raw("fetch", "-q", new, f"+{branch}:{MADE}", "+refs/tags/base:refs/tags/base")
+    repo.raw("fetch", "-q", new, f"+{branch}:{MADE}", "+refs/heads/base:refs/heads/base")
     names = set(repo.raw("ls-tree", "-r", "-z", "--name-only", MADE).split(b"\0"))
     lost = sorted(names & set(repo.raw("ls-files", "-z", "--others").split(b"\0")) - {b""})
     if lost:
         raise Failure(f"{short(path)} has files, not known to git, where the part has its own: {os.fsdecode(lost[0])}",
                       "move them away")
     repo.raw("reset", "-q", "--hard", MADE)
+    renew_cover(repo, setting(git.own(new), COVER), f"branch.b4/{name}.description")
     repo.raw("update-ref", CLEAN, MADE)
 
 
 def write_branch(repo, composed, name, signer=None):
-    """The commits of what the part needs, as the tag base, and those of the part, as the branch b4/<part>."""
-    parent, base = composed.base_commit, composed.base_commit
+    """The commits of what the part needs, as the branch base, and those of the part, as the branch b4/<part>.
+
+    The branch base ends with an empty commit: b4 names, for a cover letter in the branch's description, the commit
+    before it (b4 0.12) or itself as the one to apply the mails to, and both have the right files.
+    """
+    def write(commit, text, parent):
+        return make_commit(repo, composed.series, commit.id, commit.tree, parent, text)
+
+    def text(commit):
+        return composed.series.messages[commit.id].text
+
+    mine = [commit for commit in composed.commits if commit.part == name]
+    parent, tree = composed.base_commit, composed.base.tree
     for commit in composed.commits:
-        found = composed.series.messages[commit.id]
-        mine = commit.part == name
-        text = message.joined(signed(found.text, signer if mine else None), found.notes if mine else "")
-        parent = make_commit(repo, composed.series, commit.id, commit.tree, parent, text)
-        base = base if mine else parent
-    repo.raw("update-ref", "refs/tags/base", base)
+        if commit.part != name:
+            parent, tree = write(commit, text(commit), parent), commit.tree
+    parent = make_commit(repo, composed.series, mine[0].id, tree, parent, f"Base of part {name}\n")
+    repo.raw("update-ref", "refs/heads/base", parent)
+    for commit in mine:
+        notes = composed.series.messages[commit.id].notes
+        parent = write(commit, message.joined(signed(text(commit), signer), notes), parent)
     repo.raw("update-ref", f"refs/heads/b4/{name}", parent)
     repo.raw("read-tree", "--reset", "-u", "HEAD")
 
@@ -110,8 +144,8 @@ def enroll(composed, path, name):
         env = {**git.identity(author, email, message.git_date(composed.series.messages[composed.commits[-1].id].date)),
                "GIT_EDITOR": f"cp {text}", "EDITOR": f"cp {text}", "HOME": tmp, "GIT_CONFIG_NOSYSTEM": "1"}
         (Path(tmp) / ".gitconfig").write_text(
-            f"[user]\n\tname = {author}\n\temail = {email}\n[core]\n\teditor = cp {text}\n[safe]\n\tdirectory = *\n",
-            encoding="utf-8")
+            f"[user]\n\tname = {author}\n\temail = {email}\n[core]\n\teditor = cp {text}\n[safe]\n\tdirectory = *\n"
+            "[b4]\n\tprep-cover-strategy = branch-description\n", encoding="utf-8")
         b4(path, env, "prep", "--enroll", "base")
         b4(path, env, "prep", "--edit-cover")
         b4(path, env, "prep", "--set-prefixes", composed.base.name)
@@ -141,6 +175,7 @@ def cmd_part():
         write_branch(repo, composed, name, signer)
     with steps.step("cover letter, To: and Cc:"):
         enroll(composed, new, name)
+        repo.raw("config", COVER, setting(repo, f"branch.b4/{name}.description"))
         repo.raw("update-ref", CLEAN, "HEAD")
         if path.exists():
             renew(path, new, name)
@@ -148,6 +183,6 @@ def cmd_part():
         else:
             new.rename(path)
     mine = [commit for commit in composed.commits if commit.part == name]
-    say(f"{short(path)}: branch b4/{name}, {len(mine)} commits after the tag base")
+    say(f"{short(path)}: branch b4/{name}, {len(mine)} commits after the branch base")
     say(f"  cd {short(path)} && b4 prep --show-info && b4 send --reflect"
         + ("" if signer else "; SIGNOFF=1 adds your sign-off"))

@@ -26,7 +26,8 @@ class Part(Case):
         composed, repo = self.branch("foo")
         self.assertEqual(repo.lines("log", "--format=%s", "base..b4/foo"), ["foo: return 2"])
         self.assertEqual(repo.lines("log", "--format=%s", f"{composed.base_commit}..base"),
-                         ["Documentation: tell of reach", "mm: add reach"])
+                         ["Base of part foo", "Documentation: tell of reach", "mm: add reach"])
+        self.assertEqual(repo.resolve("base^{tree}"), repo.resolve("base~1^{tree}"))
         self.assertEqual(repo.resolve("b4/foo^{tree}"), composed.commits[-1].tree)
         self.assertEqual((self.tmp / "tree/kernel/foo.c").read_text(), "int foo(void)\n{\n\treturn 2;\n}\n")
 
@@ -42,6 +43,13 @@ class Part(Case):
         self.assertEqual(repo.out("log", "-1", "--format=%B", "b4/foo"),
                          "foo: return 2\n\nBecause it is so.\n---\nMeasured: 7")
         self.assertNotIn("Seen: 8", repo.out("log", "--format=%B", "base"))
+
+    def test_part_that_needs_none_stands_on_the_release(self):
+        composed, repo = self.branch("reach")
+        self.assertEqual(repo.lines("log", "--format=%s", f"{composed.base_commit}..base"), ["Base of part reach"])
+        self.assertEqual(repo.resolve("base^{tree}"), composed.base.tree)
+        self.assertEqual(repo.lines("log", "--format=%s", "base..b4/reach"),
+                         ["Documentation: tell of reach", "mm: add reach"])
 
     def test_cover_says_what_it_stands_on(self):
         composed = self.prepared("foo")
@@ -81,6 +89,37 @@ class Part(Case):
         plain_git(path, "commit", "-q", "-a", "-m", "mine")
         self.assertIn("has commits that `make part` did not make", self.refused(self.make))
         self.assertEqual((path / "kernel/foo.c").read_text(), "int mine;\n")
+
+    COVER = "branch.b4/foo.description"
+
+    def made_with_cover(self, text):
+        """make part PART=foo, with a b4 that writes this cover letter; the one that the tree has afterwards."""
+        def enroll(_composed, path, _name):
+            plain_git(path, "config", self.COVER, text)
+        with mock.patch.dict(os.environ, {"PART": "foo"}), mock.patch.object(part.debian, "ensure"), \
+                mock.patch.object(part, "enroll", enroll):
+            self.quiet(part.cmd_part)
+        return plain_git(part.part_dir("6.1", "foo"), "config", self.COVER)
+
+    def test_cover_is_renewed_and_what_b4_adds_to_it_stays(self):
+        path = part.part_dir("6.1", "foo")
+        self.assertEqual(self.made_with_cover("foo: first\n\nTo: A\n"), "foo: first\n\nTo: A")
+        sent = "\n\n---\nChanges in v2:\n- Link to v1: there"
+        plain_git(path, "config", self.COVER, "foo: first\n\nTo: A" + sent)
+        plain_git(path, "config", "branch.b4/foo.b4-tracking", '{"revision": 2}')
+        for _ in range(2):
+            self.assertEqual(self.made_with_cover("foo: second\n\nTo: B\n"), "foo: second\n\nTo: B" + sent)
+        self.assertEqual(plain_git(path, "config", "branch.b4/foo.b4-tracking").strip(), '{"revision": 2}')
+        plain_git(path, "config", part.COVER, "foo: first\n\nTo: A")        # ended half way
+        self.assertEqual(self.made_with_cover("foo: second\n\nTo: B\n"), "foo: second\n\nTo: B" + sent)
+
+    def test_cover_that_was_edited_stays(self):
+        path = part.part_dir("6.1", "foo")
+        self.made_with_cover("foo: first\n\nTo: A\nTo: B\n")
+        plain_git(path, "config", self.COVER, "foo: first\n\nTo: B")
+        self.assertEqual(self.made_with_cover("foo: second\n\nTo: A\nTo: B\n"), "foo: first\n\nTo: B")
+        self.assertIn(f"was edited, and stays; git config {part.COVER} shows the new one", self.output)
+        self.assertEqual(plain_git(path, "config", part.COVER), "foo: second\n\nTo: A\nTo: B")
 
     def test_everything_else_in_the_tree_stays(self):
         """Another branch, a stash, a setting and a file that git ignores; but no file in the place of one of the part."""
