@@ -2,6 +2,7 @@
 """`python3 -m harness COMMAND`: what the Makefile calls."""
 
 import contextlib
+import os
 import shutil
 import signal
 import sys
@@ -10,6 +11,7 @@ import tempfile
 from harness import paths, ui
 from harness.runs import (bench, check, ddw, devices, kunit, litmus, mutants, mutation, regressions, run, shell, test,
                           verdicts, verify)
+from harness.runs.choice import VARIABLES
 from harness.series import am, edit, part
 
 # What is made below OUT and can be made again; a contributor's work trees (edit, part) are not.
@@ -53,6 +55,24 @@ COMMANDS = {
 }
 
 
+# What a command may be told with variables
+TAKES = {
+    "test": ("LANES", "PART", "SUITE", "CASE", "DURATION"), "torture": ("LANES", "DURATION"), "shell": ("LANE",),
+    "am": ("TREE", "PART"), "part": ("PART", "SIGNOFF"), "check": ("PATCHES",), "mutants": ("MUTANTS",),
+    "mutation": ("PART", "MUTATIONS"), "regressions": ("FIX",), "devices": ("DEVICE",), "ddw": ("SCENARIO",),
+    "verdicts": ("BREAKS",),
+}
+
+
+def check_variables(command):
+    """A command is not told what it would ignore."""
+    takes = TAKES.get(command, ())
+    for name in VARIABLES:
+        if os.environ.get(name) and name not in takes:
+            does = "; ".join(f"make {other} does" for other, names in TAKES.items() if name in names)
+            raise ui.Failure(f"make {command} takes no {name}=", f"leave it out ({does})")
+
+
 def check_folders():
     """OUT= and CACHE= can be written to."""
     for name, folder in (("OUT", paths.OUT), ("CACHE", paths.CACHE)):
@@ -82,6 +102,7 @@ def main(arguments):
     function, folder = COMMANDS[arguments[0]]
     try:
         check_base()
+        check_variables(arguments[0])
         check_folders()
         with ui.alone(folder) if folder else contextlib.nullcontext():
             return function()

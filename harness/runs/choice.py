@@ -14,7 +14,7 @@ SUITES = re.compile(r"\bstruct kunit_suite \w+ = \{\s*\.name = \"(\w+)\"")
 CASES = re.compile(r"\bKUNIT_CASE\w*\(\s*(\w+)")
 # What the user may choose with
 VARIABLES = ("LANES", "LANE", "PART", "SUITE", "CASE", "PATCHES", "MUTANTS", "MUTATIONS", "FIX", "BREAKS", "DURATION",
-             "TREE", "DEVICE", "SCENARIO")
+             "TREE", "DEVICE", "SCENARIO", "SIGNOFF")
 SHOWN = 200              # names in a message
 SOURCES = ("arch", "drivers", "kernel", "lib", "mm")        # folders that have tests
 

@@ -6,11 +6,13 @@ torture.c in the guest loads it twice: the first run goes to its end, the second
 """
 
 import os
+import re
 
 from harness import paths, report, ui
 from harness.guest import image, qemu
 
 DURATION = 120          # seconds of `make torture`, unless the user says something else
+LONGEST = 7 * 86400
 PARAMETERS = ["kunit.enable=0", "swiotlb_torture.relaxed=1"]
 MODULE = "kernel/dma/swiotlb_torture.ko"
 COLUMNS = ("bounced", "direct", "failed", "irq", "synced", "overflowed", "errors")
@@ -19,8 +21,9 @@ COLUMNS = ("bounced", "direct", "failed", "irq", "synced", "overflowed", "errors
 def duration(lane, usual=0):
     """Seconds: what the user says for all lanes, or `usual`, or those of the lane."""
     text = os.environ.get("DURATION") or str(usual or lane.torture)
-    if not text.isdecimal() or not int(text):
-        raise ui.Failure(f"DURATION={text} is no number of seconds", "make torture DURATION=600")
+    if not re.fullmatch("[0-9]{1,6}", text) or not 0 < int(text) <= LONGEST:
+        raise ui.Failure(f"DURATION={text} is no number of seconds up to a week, {LONGEST}",
+                         "make torture DURATION=600")
     return int(text)
 
 

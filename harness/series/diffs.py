@@ -76,9 +76,11 @@ def _misfit(hunk, lines):
     return None
 
 
-def _show(line):
-    return "the end of the file" if line is None else repr(
-        line.decode(errors="replace").replace("\t", " ").strip())
+def _show(*lines):
+    """Lines as a message has them: without the white space around them, unless nothing else differs."""
+    said = ["the end of the file" if line is None else repr(line.decode(errors="replace").replace("\t", " ").strip())
+            for line in lines]
+    return said if len(set(said)) == len(said) else [repr(line.decode(errors="replace")) for line in lines]
 
 
 def conflicts(data, name, read):
@@ -100,6 +102,7 @@ def conflicts(data, name, read):
         for hunk in part.hunks:
             misfit = _misfit(hunk, lines)
             if misfit:
+                expected, there = _show(*misfit)
                 found.append((part.path, f"{part.path}: hunk at line {hunk.line} of {name} does not apply: "
-                              f"expected {_show(misfit[0])} found {_show(misfit[1])}"))
+                              f"expected {expected} found {there}"))
     return found

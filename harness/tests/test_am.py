@@ -148,6 +148,10 @@ class Am(Case):
         self.unchanged("mm/slab.c: hunk at line", "expected 'int slab_15(void);' found 'int slap_15(void);'",
                        "kernel/foo.c: hunk at line", "expected 'return 1;' found 'return 9;'")
 
+    def test_ends_of_lines_that_differ_are_shown(self):
+        self.user_tree({"kernel/foo.c": KERNEL["kernel/foo.c"].replace("\n", "\r\n")})
+        self.unchanged(r"expected 'int foo(void)' found 'int foo(void)\r'")
+
     def test_already_applied(self):
         self.user_tree()
         self.apply()

@@ -63,6 +63,16 @@ class Main(unittest.TestCase):
             self.assertEqual(self.status(None, words=words), 2)
             self.assertIn("usage:", self.err)
 
+    def test_variable_that_would_be_ignored_is_refused(self):
+        with mock.patch.dict(door.TAKES, {"demo": ("CASE",)}):
+            for name, status, ran in (("CASE", 0, 1), ("FIX", 1, 0)):
+                function = mock.Mock(return_value=0)
+                with mock.patch.dict("os.environ", {name: "x"}):
+                    self.assertEqual(self.status(function), status)
+                self.assertEqual(function.call_count, ran)
+        self.assertIn("make demo takes no FIX=", self.err)
+        self.assertIn("make regressions does", self.err)
+
     def test_one_at_a_time(self):
         paths.OUT.mkdir()
         ran = mock.Mock(return_value=0)
@@ -117,6 +127,10 @@ class Front(unittest.TestCase):
         for name in door.COMMANDS:
             self.assertIn(f"'make {name} ", text)
 
+    def test_variables_have_a_command(self):
+        self.assertEqual({name for names in door.TAKES.values() for name in names}, set(door.VARIABLES))
+        self.assertLessEqual(set(door.TAKES), set(door.COMMANDS))
+
     def test_exit_status_reaches_make(self):
         """harness/run by itself, and make through it."""
         for cmd, status in (([paths.TOP / "harness/run", "nothing"], 2), ([paths.TOP / "harness/run"], 2),
@@ -131,7 +145,8 @@ class Front(unittest.TestCase):
         """Nothing is fetched, installed or built for these."""
         for words in (["test", "LANES=nowhere"], ["test", "PART=x"], ["test", "CASE=arm_v7s.nothing"], ["test", "DURATION=xx"],
                       ["torture", "DURATION=xx"], ["mutants", "MUTANTS=x"], ["regressions", "FIX=x"], ["shell", "LANE=x"],
-                      ["run", "BASE=2.4"], ["am", "TREE="], ["part", "PART="], ["verdicts", "BREAKS=x"]):
+                      ["run", "BASE=2.4"], ["am", "TREE="], ["part", "PART="], ["verdicts", "BREAKS=x"],
+                      ["torture", "DURATION=604801"], ["litmus", "PART=v7s"], ["run", "LANES=arm64-slub"]):
             with self.subTest(words), tempfile.TemporaryDirectory() as tmp:
                 done = subprocess.run(["make", "-C", paths.TOP, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                       check=False, text=True, stdin=subprocess.DEVNULL,

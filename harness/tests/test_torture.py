@@ -88,7 +88,7 @@ class Duration(unittest.TestCase):
                 self.assertEqual(torture.duration(LANE, usual), seconds)
 
     def test_refused_before_anything_is_done(self):
-        for variable, text in (("DURATION", "x"), ("DURATION", "0"), ("DURATION", "-1"), ("LANES", "nonsense"),
+        for variable, text in (("DURATION", "x"), ("DURATION", "0"), ("DURATION", "-1"), ("DURATION", "604801"), ("DURATION", "9" * 5000), ("LANES", "nonsense"),
                                ("LANES", "arm64-slub")):
             with self.subTest(text), mock.patch.dict(os.environ, {variable: text}), \
                     mock.patch.object(loop.debian, "ensure", side_effect=AssertionError), \
