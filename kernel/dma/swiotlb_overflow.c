@@ -35,6 +35,7 @@
 #include <linux/atomic.h>
 #include <linux/bitops.h>
 #include <linux/cache.h>
+#include <linux/cc_platform.h>
 #include <linux/cpuhotplug.h>
 #include <linux/dma-direct.h>
 #include <linux/dma-map-ops.h>
@@ -340,10 +341,10 @@ overflow_alloc(struct swiotlb_overflow_buf *buf, unsigned int alloc_align_mask, 
 {
 	/*
 	 * All of a pool is decrypted, on a host with SME also for devices that could do without.
-	 * An IOMMU accesses memory as the device needs it.
+	 * An IOMMU of such a host accesses all memory as encrypted, and that of a guest none.
 	 */
-	bool decrypted = force_dma_unencrypted(buf->dev) ||
-			 (!alloc_align_mask && buf->dev->dma_io_tlb_mem->decrypted);
+	bool decrypted = alloc_align_mask ? cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT) :
+			 force_dma_unencrypted(buf->dev) || buf->dev->dma_io_tlb_mem->decrypted;
 	enum swiotlb_overflow_failure why;
 	struct swiotlb_layout layout;
 

@@ -239,7 +239,7 @@ int swiotlb_overflow_set_share(u64 percent)
 
 /**
  * swiotlb_overflow_parse() - read the limits that swiotlb_overflow= has on the command line
- * @str:	"<size>[KMG]" or "<size>[KMG],<percent>"
+ * @str:	"<size>[KMG]" or "<size>[KMG],<percent>"; NULL if there is no value
  * @cap:	limit for all devices, in bytes
  * @share:	share of one device, in percent; the default if @str has none
  *
@@ -252,7 +252,7 @@ int swiotlb_overflow_parse(const char *str, unsigned long *cap, unsigned int *sh
 	char *end;
 	u64 bytes;
 
-	if (!isdigit(*str))
+	if (!str || !isdigit(*str))
 		return -EINVAL;
 	bytes = memparse(str, &end);
 	if (bytes > LONG_MAX)
@@ -273,7 +273,7 @@ static unsigned int boot_share __initdata = DEFAULT_DEVICE_SHARE;
 static int __init swiotlb_overflow_setup(char *str)
 {
 	if (swiotlb_overflow_parse(str, &boot_cap, &boot_share))
-		pr_warn("swiotlb_overflow=%s: invalid value, using the default\n", str);
+		pr_warn("swiotlb_overflow=%s: invalid value, using the default\n", str ?: "");
 	return 0;
 }
 early_param("swiotlb_overflow", swiotlb_overflow_setup);

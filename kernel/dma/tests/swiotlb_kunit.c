@@ -902,6 +902,42 @@ static void coherent_memory_is_aligned_to_its_size(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(dev->dma_io_tlb_mem), 0);
 }
 
+/* Segments of 256 KB are counted from the beginning of the pool. */
+static void coherent_memory_fits_pool_at_any_page(struct kunit *test)
+{
+	static const struct {
+		size_t start, size, align;
+	} rows[] = {
+		{ 0, SZ_256K, SZ_256K }, { 0, 160 * SZ_1K, SZ_256K },
+		{ SZ_128K, SZ_256K, SZ_128K }, { SZ_128K, 160 * SZ_1K, SZ_128K },
+		{ SZ_64K, SZ_256K, SZ_64K }, { SZ_64K, 192 * SZ_1K, SZ_128K },
+		{ SZ_64K, SZ_128K, SZ_128K }, { 3 * SZ_64K, 192 * SZ_1K, SZ_256K },
+		{ SZ_16K, SZ_256K, SZ_16K }, { SZ_16K, 132 * SZ_1K, SZ_128K },
+		{ SZ_4K, SZ_256K, SZ_4K }, { SZ_4K, SZ_64K, SZ_64K },
+	};
+	struct device *dev = swiotlb_test_device(test, DMA_BIT_MASK(64));
+	struct io_tlb_mem *mem = swiotlb_test_pool(test, dev, 512, 1);
+	const phys_addr_t start = mem->start;
+	struct page *page;
+	unsigned int i;
+
+	if (!IS_ENABLED(CONFIG_DMA_RESTRICTED_POOL))
+		kunit_skip(test, "needs CONFIG_DMA_RESTRICTED_POOL");
+	KUNIT_ASSERT_EQ(test, start % SZ_256K, 0);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (rows[i].start % PAGE_SIZE)
+			continue;
+		swiotlb_init_io_tlb_mem(mem, start + rows[i].start, 256, SWIOTLB_FORCE, true, 1);
+		page = swiotlb_alloc(dev, rows[i].size);
+		KUNIT_EXPECT_NOT_NULL_MSG(test, page, "row %u", i);
+		if (!page)
+			continue;
+		KUNIT_EXPECT_EQ_MSG(test, page_to_phys(page) % rows[i].align, 0, "row %u", i);
+		KUNIT_EXPECT_TRUE(test, swiotlb_free(dev, page, rows[i].size));
+		KUNIT_EXPECT_EQ(test, swiotlb_test_mem_used(mem), 0);
+	}
+}
+
 /* Pools that are small, end within a segment, or begin between two granules */
 static void promised_size_fits(struct kunit *test)
 {
@@ -1025,6 +1061,7 @@ static struct kunit_case swiotlb_test_cases[] = {
 	KUNIT_CASE(padding_in_granules_is_cleaned),
 	KUNIT_CASE(copy_is_written_back),
 	KUNIT_CASE(coherent_memory_is_aligned_to_its_size),
+	KUNIT_CASE(coherent_memory_fits_pool_at_any_page),
 	KUNIT_CASE(empty_mapping_fails),
 	KUNIT_CASE(random_mappings_never_overlap),
 	{}
