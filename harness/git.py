@@ -208,11 +208,18 @@ def borrowing(path, objects, branch):
     repo = own(path, GIT_DIR=path / ".git", GIT_WORK_TREE=path)
     for key in ("core.autocrlf", "gc.auto", "diff.kernel.xfuncname"):
         repo.raw("config", key, CONFIG[key])
-    for name, text in {"objects/info/alternates": f"{objects}\n", "info/attributes": ATTRIBUTES}.items():
-        file = path / ".git" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+    borrow(path, objects)
+    file = path / ".git/info/attributes"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(ATTRIBUTES, encoding="utf-8")
     return repo
+
+
+def borrow(path, objects):
+    """Let a repository read the objects of another one, which may have been moved since it was made."""
+    file = path / ".git/objects/info/alternates"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(f"{objects}\n", encoding="utf-8")
 
 
 def own(cwd, **extra):

@@ -53,7 +53,10 @@ class KernelRun:
 def kernel_runs(choice, seconds=0):
     """A run for each kernel, in the order of the lanes."""
     kernels = {lane.kernel.name: lane.kernel for lane in choice.lanes}
-    return [KernelRun(kernel, choice, seconds) for kernel in kernels.values()]
+    runs = [KernelRun(kernel, choice, seconds) for kernel in kernels.values()]
+    if os.environ.get("DURATION") and not any(found.seconds for found in runs):
+        raise ui.Failure("DURATION= is for lanes that torture, and none is chosen", "leave it out")
+    return runs
 
 
 def cmd_torture():

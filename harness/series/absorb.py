@@ -313,7 +313,7 @@ def cmd_absorb():
     path = edit_dir(composed.base.name)
     if not path.exists():
         raise Failure(f"there is no {short(path)} to absorb", "make edit")
-    repo = opened(path)
+    repo = opened(path, composed.base.objects)
     check_clean(repo, path)
     taken, series = read_branch(repo, path, composed), composed.series
     give_ids(series, taken)

@@ -22,6 +22,10 @@ from harness.ui import Failure, say
 HISTORY = 5000      # commits that are searched for the patches' subjects
 
 
+def _part(file):
+    return file.name.split("-")[1]
+
+
 def _patches(names):
     """{file: subject} of the patches of these parts and of what they need, of all parts by default, in order."""
     series = Series(paths.TOP, paths.BASE)
@@ -30,7 +34,7 @@ def _patches(names):
     subjects = {i.replace("/", "-"): message.subject for i, message in series.messages.items()}
     found = {file: subjects.get(file.stem[len("0001-"):])
              for file in sorted((paths.TOP / "patches" / paths.BASE).glob("[0-9]*.patch"))
-             if file.name.split("-")[1] in parts}
+             if _part(file) in parts}
     if not found:
         raise Failure(f"there are no patches for base {paths.BASE}", "make series")
     return found
@@ -93,12 +97,29 @@ def _expected(repo, files):
     return trees, reasons
 
 
+def _all_in(repo, files):
+    """Whether all patches can be taken back, one after the other."""
+    with _trial(repo) as trial:
+        return all(trial.apply(file.read_bytes(), "-R").returncode == 0 for file in reversed(files))
+
+
+def _missing(repo, files):
+    """The patches without those of whole parts that the tree has; all of them, if it has all."""
+    there = set(repo.lines("log", f"-{HISTORY}", "--format=%s", "HEAD"))
+    parts = {_part(file) for file, subject in files.items() if subject not in there}
+    missing = {file: subject for file, subject in files.items() if _part(file) in parts}
+    present = [file for file in files if file not in missing]
+    return missing if missing and _all_in(repo, present) else files
+
+
 def _explain(repo, files, kernel, reasons):
     """Raise the Failure that says best why the patches do not apply."""
     tree = repo.cwd
-    with _trial(repo) as trial:
-        if all(trial.apply(file.read_bytes(), "-R").returncode == 0 for file in reversed(files)):
-            raise Failure(f"{tree} has the series already: all {len(files)} patches are in it")
+    if b"\r\n" in repo.blob("HEAD:Makefile"):
+        raise Failure(f"the lines of the files in {tree} end with CR LF, those of the kernel with LF",
+                      "take the files of the release as they are, with core.autocrlf=false")
+    if _all_in(repo, list(files)):
+        raise Failure(f"{tree} has the series already: all {len(files)} patches are in it")
     log = dict(reversed(line.split(" ", 1))
                for line in reversed(repo.lines("log", f"-{HISTORY}", "--format=%h %s", "HEAD")))
     there = [f"{log[subject]} {subject}" for subject in files.values() if subject in log]
@@ -163,9 +184,13 @@ def cmd_am():
     names = os.environ.get("PART", "").replace(",", " ").split()
     files, base = _patches(names), bases.load()
     repo, kernel = _open(tree)
-    trees, reasons = _expected(repo, files)
+    missing = _missing(repo, files)
+    trees, reasons = _expected(repo, missing)
     if reasons:
         _explain(repo, files, kernel, reasons)
+    for part in dict.fromkeys(_part(file) for file in files if file not in missing):
+        say(f"{tree} has part {part} already")
+    files = missing
     _check_collisions(tree, files)
     head, recorded = repo.resolve("HEAD"), repo.resolve("HEAD^{tree}") == base.tree
     if recorded and not names:

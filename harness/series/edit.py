@@ -33,10 +33,11 @@ def edit_dir(name):
     return paths.OUT / "edit" / name
 
 
-def opened(path):
-    """The repository there."""
+def opened(path, objects):
+    """The repository there, which reads these objects."""
     if not (path / ".git").is_dir():
         raise Failure(f"{short(path)} is not a work tree of `make edit`", "move it away, then make edit")
+    git.borrow(path, objects)
     return git.own(path, GIT_DIR=path / ".git", GIT_WORK_TREE=path)
 
 
@@ -143,7 +144,7 @@ def cmd_edit():
     recorded_only(composed, "edit")
     path = edit_dir(composed.base.name)
     if path.exists():
-        repo = opened(path)
+        repo = opened(path, composed.base.objects)
         check_clean(repo, path)
         if repo.resolve(BRANCH) != repo.resolve(CLEAN):
             raise Failure(f"{short(path)} has edits that are not absorbed",

@@ -23,6 +23,7 @@ PACKAGES = ["b4", "patch", "perl"]
 CLEAN = "refs/harness/clean"        # the branch as it was made
 MADE = "refs/harness/made"          # the branch as it is made anew
 COVER = "harness.cover"             # git's configuration: the cover letter as it was made
+SIGNER = "harness.signoff"          # and the sign-off that the commits have
 
 
 def part_dir(base, part):
@@ -44,7 +45,8 @@ def sign_off(wanted):
 
 def signed(text, line):
     """A message with one more trailer."""
-    return text + ("" if re.match(r"[A-Z][\w-]+: ", text.rstrip().split("\n")[-1]) else "\n") + f"{line}\n" \
+    lines = text.rstrip().split("\n")
+    return text + ("" if len(lines) > 1 and re.match(r"[A-Z][\w-]+: ", lines[-1]) else "\n") + f"{line}\n" \
         if line else text
 
 
@@ -53,7 +55,9 @@ def check_renewable(repo, path, name):
     repo.check_idle()
     repo.check_committed("commit it and keep that tree under another name, or take it back")
     if repo.resolve(f"refs/heads/b4/{name}") not in (repo.resolve(CLEAN), repo.resolve(MADE)):
-        raise Failure(f"{short(path)} has commits that `make part` did not make", "move it to another place first")
+        raise Failure(f"{short(path)} has commits that `make part` did not make",
+                      f"git -C {short(path)} branch mine && git -C {short(path)} reset --hard {CLEAN} keeps them as "
+                      "branch mine; change the series itself with make edit")
     if repo.try_("symbolic-ref", "-q", "HEAD").stdout.decode().strip() != f"refs/heads/b4/{name}":
         raise Failure(f"{short(path)} is not on its branch", f"git -C {short(path)} checkout b4/{name}")
 
@@ -71,7 +75,8 @@ def renew_cover(repo, new, key):
     old = setting(repo, key)
     made = next((text for text in (new, setting(repo, COVER)) if text and old.startswith(text)), None)
     if made is None:
-        say(f"  the cover letter in {short(repo.cwd)} was edited, and stays; git config {COVER} shows the new one")
+        say(f"  the cover letter in {short(repo.cwd)} was edited, and stays; git -C {short(repo.cwd)} config {COVER} "
+            "shows the new one, b4 prep --edit-cover changes it")
     else:
         repo.raw("config", key, new + old[len(made):])
     repo.raw("config", COVER, new)
@@ -88,7 +93,12 @@ def renew(path, new, name):
         raise Failure(f"{short(path)} has files, not known to git, where the part has its own: {os.fsdecode(lost[0])}",
                       "move them away")
     repo.raw("reset", "-q", "--hard", MADE)
-    renew_cover(repo, setting(git.own(new), COVER), f"branch.b4/{name}.description")
+    made = git.own(new)
+    for key in ("b4-prep-cover-strategy", "b4-tracking", "description"):
+        key = f"branch.b4/{name}.{key}"
+        if not setting(repo, key):
+            repo.raw("config", key, setting(made, key))
+    renew_cover(repo, setting(made, COVER), f"branch.b4/{name}.description")
     repo.raw("update-ref", CLEAN, MADE)
 
 
@@ -131,7 +141,9 @@ def cover(composed, name):
 def b4(path, env, *words):
     """Call b4 in the work tree; its output."""
     log = paths.OUT / "log" / "part.log"
-    ui.run(["b4", *words], log, cwd=path, env=env, name=f"b4 {' '.join(words)}")
+    theirs = [name for name in os.environ if name.startswith("GIT_") and name not in env]
+    ui.run(["env", *(f"--unset={name}" for name in theirs), "b4", *words], log, cwd=path, env=env,
+           name=f"b4 {' '.join(words)}")
     return log.read_text(encoding="utf-8", errors="replace")
 
 
@@ -167,7 +179,10 @@ def cmd_part():
         if path.exists() and not (path / ".git").is_dir():
             raise Failure(f"{short(path)} is not a work tree of `make part`", "move it away")
         if path.exists():
-            check_renewable(git.own(path, GIT_DIR=path / ".git", GIT_WORK_TREE=path), path, name)
+            old = git.own(path, GIT_DIR=path / ".git", GIT_WORK_TREE=path)
+            git.borrow(path, composed.base.objects)
+            check_renewable(old, path, name)
+            signer = signer or setting(old, SIGNER)
         new = path.with_name(f".{name}.new")            # so that a half-made tree is not taken for one
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir(parents=True)
@@ -182,7 +197,11 @@ def cmd_part():
             shutil.rmtree(new, ignore_errors=True)
         else:
             new.rename(path)
+        if signer:
+            git.own(path).raw("config", SIGNER, signer)
     mine = [commit for commit in composed.commits if commit.part == name]
     say(f"{short(path)}: branch b4/{name}, {len(mine)} commits after the branch base")
     say(f"  cd {short(path)} && b4 prep --show-info && b4 send --reflect"
         + ("" if signer else "; SIGNOFF=1 adds your sign-off"))
+    if signer:
+        say(f"  each has {signer}; git -C {short(path)} config --unset {SIGNER} ends that")

@@ -64,7 +64,7 @@ def sha256(path):
 
 def kernel_version(makefile):
     """`6.1.192` from the bytes of a kernel's top Makefile; None if it is not one."""
-    numbers = dict(re.findall(rb"^(VERSION|PATCHLEVEL|SUBLEVEL)[ \t]*=[ \t]*(\d+)[ \t]*$", makefile or b"", re.M))
+    numbers = dict(re.findall(rb"^(VERSION|PATCHLEVEL|SUBLEVEL)[ \t]*=[ \t]*(\d+)[ \t\r]*$", makefile or b"", re.M))
     if b"VERSION" not in numbers or b"PATCHLEVEL" not in numbers:
         return None
     return b".".join([numbers[b"VERSION"], numbers[b"PATCHLEVEL"], numbers.get(b"SUBLEVEL", b"0")]).decode()

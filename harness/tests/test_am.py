@@ -160,8 +160,27 @@ class Am(Case):
     def test_partly_applied(self):
         self.user_tree()
         self.apply()
+        plain_git(self.tree_dir, "reset", "-q", "--hard", "HEAD~2")
+        self.unchanged("has 1 of the 3 patches already", "mm: add reach")
+
+    def test_parts_one_after_the_other(self):
+        """A part that is there is not applied again; with others that need it, and after it was reverted."""
+        self.user_tree()
+        self.quiet(self.am, self.tree_dir, "reach")
+        self.apply()
+        self.assertIn("has part reach already", self.output)
+        self.assertIn("1 patches applied", self.output)
+        self.assertEqual(plain_git(self.tree_dir, "log", "-2", "--format=%s"),
+                         "foo: return 2\nDocumentation: tell of reach")
         plain_git(self.tree_dir, "reset", "-q", "--hard", "HEAD~1")
-        self.unchanged("has 2 of the 3 patches already", "mm: add reach", "Documentation: tell of reach")
+        plain_git(self.tree_dir, "revert", "--no-edit", "HEAD~2..HEAD")
+        self.apply()
+        self.assertIn("3 patches applied", self.output)
+
+    def test_tree_with_other_ends_of_lines(self):
+        self.user_tree({path: text.replace("\n", "\r\n") for path, text in KERNEL.items()
+                        if path in ("Makefile", "kernel/foo.c")})
+        self.unchanged("end with CR LF", "core.autocrlf=false")
 
     def test_reverted_series_can_come_again(self):
         self.user_tree()

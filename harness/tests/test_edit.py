@@ -468,6 +468,13 @@ class Edit(Case):
         self.git("checkout", "-q", "HEAD^")
         self.refuses("is not on its branch", "checkout series; git log series..HEAD")
 
+    def test_cache_that_was_moved_is_found(self):
+        (self.tree_dir / ".git/objects/info/alternates").write_text("/nowhere\n")
+        self.quiet(edit.cmd_edit)
+        self.same_trees()
+        (self.tree_dir / ".git/objects/info/alternates").write_text("/nowhere\n")
+        self.quiet(absorb.cmd_absorb)
+
     def test_edit_follows_the_files(self):
         self.edit_file("mm/reach.c", "return 0", "return 4")
         self.quiet(edit.cmd_edit)

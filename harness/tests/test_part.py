@@ -3,7 +3,7 @@
 import os
 from unittest import mock
 
-from harness import git
+from harness import git, ui
 from harness.series import compose, part
 from harness.tests.fixture import Case, plain_git
 
@@ -75,6 +75,7 @@ class Part(Case):
                          f"foo: return 2\n\nBecause it is so.\n\n{signer}\n---\nMeasured: 7")
         self.assertNotIn("Signed-off-by", repo.out("log", "--format=%B", "base"))
         self.assertEqual(part.signed("x: y\n\nFixes: 1\n", signer), f"x: y\n\nFixes: 1\n{signer}\n")
+        self.assertEqual(part.signed("Documentation: a word\n", signer), f"Documentation: a word\n\n{signer}\n")
         self.assertIsNone(part.sign_off(""))
         for word in ("0", "no", "yes"):
             self.assertIn(f"SIGNOFF={word} is neither", self.refused(lambda word=word: part.sign_off(word)))
@@ -89,6 +90,40 @@ class Part(Case):
         plain_git(path, "commit", "-q", "-a", "-m", "mine")
         self.assertIn("has commits that `make part` did not make", self.refused(self.make))
         self.assertEqual((path / "kernel/foo.c").read_text(), "int mine;\n")
+        plain_git(path, "branch", "mine")                   # what the message says
+        plain_git(path, "reset", "-q", "--hard", part.CLEAN)
+        self.quiet(self.make)
+        self.assertEqual(plain_git(path, "log", "-1", "--format=%s", "mine"), "mine")
+
+    def test_sign_off_stays(self):
+        path = part.part_dir("6.1", "foo")
+        who = {"GIT_COMMITTER_NAME": "A Person", "GIT_COMMITTER_EMAIL": "a@example.org"}
+        with mock.patch.dict(os.environ, {"SIGNOFF": "1", **who}):
+            self.quiet(self.make)
+        self.assertIn(f"config --unset {part.SIGNER}", self.output)
+        for left in (1, 1, 0):
+            if not left:
+                plain_git(path, "config", "--unset", part.SIGNER)
+            self.quiet(self.make)
+            text = plain_git(path, "log", "-1", "--format=%B")
+            self.assertEqual(text.count("Signed-off-by: A Person <a@example.org>"), left)
+
+    def test_b4_gets_no_git_variables(self):
+        """With GIT_DIR in the environment, as in a hook, it would write into another repository."""
+        with mock.patch.dict(os.environ, {"GIT_DIR": "/nowhere", "GIT_AUTHOR_NAME": "x"}), \
+                mock.patch.object(part.ui, "run") as run, mock.patch.object(part.Path, "read_text"):
+            part.b4(self.tmp, {"GIT_AUTHOR_NAME": "y"}, "prep")
+        words = run.call_args.args[0]
+        self.assertEqual((words[0], words[-2:]), ("env", ["b4", "prep"]))
+        self.assertIn("--unset=GIT_DIR", words)
+        self.assertNotIn("--unset=GIT_AUTHOR_NAME", words)
+
+    def test_cache_that_was_moved_is_found(self):
+        path = part.part_dir("6.1", "foo")
+        self.quiet(self.make)
+        (path / ".git/objects/info/alternates").write_text("/nowhere\n")
+        self.quiet(self.make)
+        self.assertEqual(plain_git(path, "log", "-1", "--format=%s"), "foo: return 2")
 
     COVER = "branch.b4/foo.description"
 
@@ -113,12 +148,19 @@ class Part(Case):
         plain_git(path, "config", part.COVER, "foo: first\n\nTo: A")        # ended half way
         self.assertEqual(self.made_with_cover("foo: second\n\nTo: B\n"), "foo: second\n\nTo: B" + sent)
 
+    def test_tree_without_a_cover_gets_one(self):
+        """One that b4 kept in a commit."""
+        path = part.part_dir("6.1", "foo")
+        self.quiet(self.make)
+        self.assertEqual(self.made_with_cover("foo: first\n"), "foo: first")
+        self.assertNotIn("was edited", self.output)
+
     def test_cover_that_was_edited_stays(self):
         path = part.part_dir("6.1", "foo")
         self.made_with_cover("foo: first\n\nTo: A\nTo: B\n")
         plain_git(path, "config", self.COVER, "foo: first\n\nTo: B")
         self.assertEqual(self.made_with_cover("foo: second\n\nTo: A\nTo: B\n"), "foo: first\n\nTo: B")
-        self.assertIn(f"was edited, and stays; git config {part.COVER} shows the new one", self.output)
+        self.assertIn(f"was edited, and stays; git -C {ui.short(path)} config {part.COVER} shows the new one", self.output)
         self.assertEqual(plain_git(path, "config", part.COVER), "foo: second\n\nTo: A\nTo: B")
 
     def test_everything_else_in_the_tree_stays(self):

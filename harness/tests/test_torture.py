@@ -87,6 +87,10 @@ class Duration(unittest.TestCase):
             with mock.patch.dict(os.environ, {"DURATION": text}):
                 self.assertEqual(torture.duration(LANE, usual), seconds)
 
+    def test_refused_where_nothing_lasts(self):
+        with mock.patch.dict(os.environ, {"DURATION": "5"}):
+            self.assertRaisesRegex(ui.Failure, "lanes that torture", kunit.kernel_runs, mock.Mock(lanes=[]))
+
     def test_refused_before_anything_is_done(self):
         for variable, text in (("DURATION", "x"), ("DURATION", "0"), ("DURATION", "-1"), ("DURATION", "604801"), ("DURATION", "9" * 5000), ("LANES", "nonsense"),
                                ("LANES", "arm64-slub")):
