@@ -143,8 +143,9 @@ class Front(unittest.TestCase):
 
     def test_wrong_words_are_told_before_anything_is_done(self):
         """Nothing is fetched, installed or built for these."""
-        for words in (["test", "LANES=nowhere"], ["test", "PART=x"], ["test", "CASE=arm_v7s.nothing"], ["test", "DURATION=xx"],
-                      ["torture", "DURATION=xx"], ["mutants", "MUTANTS=x"], ["regressions", "FIX=x"], ["shell", "LANE=x"],
+        for words in (["test", "LANES=nowhere"], ["test", "PART=x"], ["test", "CASE=arm_v7s.nothing"],
+                      ["test", "DURATION=xx"], ["torture", "DURATION=xx"], ["mutants", "MUTANTS=x"], ["regressions", "FIX=x"],
+                      ["shell", "LANE=x"],
                       ["run", "BASE=2.4"], ["am", "TREE="], ["part", "PART="], ["verdicts", "BREAKS=x"],
                       ["torture", "DURATION=604801"], ["litmus", "PART=v7s"], ["run", "LANES=arm64-slub"]):
             with self.subTest(words), tempfile.TemporaryDirectory() as tmp:

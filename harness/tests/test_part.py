@@ -160,7 +160,8 @@ class Part(Case):
         self.made_with_cover("foo: first\n\nTo: A\nTo: B\n")
         plain_git(path, "config", self.COVER, "foo: first\n\nTo: B")
         self.assertEqual(self.made_with_cover("foo: second\n\nTo: A\nTo: B\n"), "foo: first\n\nTo: B")
-        self.assertIn(f"was edited, and stays; git -C {ui.short(path)} config {part.COVER} shows the new one", self.output)
+        self.assertIn(f"was edited, and stays; git -C {ui.short(path)} config {part.COVER} shows the new one",
+                      self.output)
         self.assertEqual(plain_git(path, "config", part.COVER), "foo: second\n\nTo: A\nTo: B")
 
     def test_everything_else_in_the_tree_stays(self):

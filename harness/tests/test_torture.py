@@ -92,8 +92,8 @@ class Duration(unittest.TestCase):
             self.assertRaisesRegex(ui.Failure, "lanes that torture", kunit.kernel_runs, mock.Mock(lanes=[]))
 
     def test_refused_before_anything_is_done(self):
-        for variable, text in (("DURATION", "x"), ("DURATION", "0"), ("DURATION", "-1"), ("DURATION", "604801"), ("DURATION", "9" * 5000), ("LANES", "nonsense"),
-                               ("LANES", "arm64-slub")):
+        for variable, text in (("DURATION", "x"), ("DURATION", "0"), ("DURATION", "-1"), ("DURATION", "604801"),
+                               ("DURATION", "9" * 5000), ("LANES", "nonsense"), ("LANES", "arm64-slub")):
             with self.subTest(text), mock.patch.dict(os.environ, {variable: text}), \
                     mock.patch.object(loop.debian, "ensure", side_effect=AssertionError), \
                     self.assertRaises(ui.Failure):
