@@ -94,6 +94,8 @@ def renew(path, new, name):
                       "move them away")
     repo.raw("reset", "-q", "--hard", MADE)
     made = git.own(new)
+    # A tree whose cover letter was in a commit of its own has no such keys, and a tag where there is a branch now.
+    repo.try_("update-ref", "-d", "refs/tags/base")
     for key in ("b4-prep-cover-strategy", "b4-tracking", "description"):
         key = f"branch.b4/{name}.{key}"
         if not setting(repo, key):

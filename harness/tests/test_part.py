@@ -152,8 +152,10 @@ class Part(Case):
         """One that b4 kept in a commit."""
         path = part.part_dir("6.1", "foo")
         self.quiet(self.make)
+        plain_git(path, "tag", "base", "base~1")
         self.assertEqual(self.made_with_cover("foo: first\n"), "foo: first")
         self.assertNotIn("was edited", self.output)
+        self.assertEqual(plain_git(path, "tag"), "")
 
     def test_cover_that_was_edited_stays(self):
         path = part.part_dir("6.1", "foo")
