@@ -94,12 +94,10 @@ def renew(path, new, name):
                       "move them away")
     repo.raw("reset", "-q", "--hard", MADE)
     made = git.own(new)
-    # A tree whose cover letter was in a commit of its own has no such keys, and a tag where there is a branch now.
-    repo.try_("update-ref", "-d", "refs/tags/base")
-    for key in ("b4-prep-cover-strategy", "b4-tracking", "description"):
-        key = f"branch.b4/{name}.{key}"
-        if not setting(repo, key):
+    if not setting(repo, f"branch.b4/{name}.b4-tracking"):      # its cover letter was in a commit, its base had a tag
+        for key in (f"branch.b4/{name}.{key}" for key in ("b4-prep-cover-strategy", "b4-tracking", "description")):
             repo.raw("config", key, setting(made, key))
+        repo.try_("update-ref", "-d", "refs/tags/base")
     renew_cover(repo, setting(made, COVER), f"branch.b4/{name}.description")
     repo.raw("update-ref", CLEAN, MADE)
 

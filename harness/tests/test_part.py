@@ -131,6 +131,8 @@ class Part(Case):
         """make part PART=foo, with a b4 that writes this cover letter; the one that the tree has afterwards."""
         def enroll(_composed, path, _name):
             plain_git(path, "config", self.COVER, text)
+            plain_git(path, "config", "branch.b4/foo.b4-prep-cover-strategy", "branch-description")
+            plain_git(path, "config", "branch.b4/foo.b4-tracking", '{"revision": 1}')
         with mock.patch.dict(os.environ, {"PART": "foo"}), mock.patch.object(part.debian, "ensure"), \
                 mock.patch.object(part, "enroll", enroll):
             self.quiet(part.cmd_part)
@@ -153,9 +155,11 @@ class Part(Case):
         path = part.part_dir("6.1", "foo")
         self.quiet(self.make)
         plain_git(path, "tag", "base", "base~1")
+        plain_git(path, "config", "branch.b4/foo.b4-prep-cover-strategy", "commit")
         self.assertEqual(self.made_with_cover("foo: first\n"), "foo: first")
         self.assertNotIn("was edited", self.output)
         self.assertEqual(plain_git(path, "tag"), "")
+        self.assertEqual(plain_git(path, "config", "branch.b4/foo.b4-prep-cover-strategy"), "branch-description")
 
     def test_cover_that_was_edited_stays(self):
         path = part.part_dir("6.1", "foo")
